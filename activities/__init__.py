@@ -1,0 +1,1 @@
+"""All input and output on behalf of a run: models, tools, approvals, recording."""

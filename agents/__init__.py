@@ -1,0 +1,1 @@
+"""One folder for each agent: its definition, prompt, tools, policy and cases."""

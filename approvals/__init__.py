@@ -1,0 +1,1 @@
+"""The web service where people decide: form, inbox and signed votes."""

@@ -1,0 +1,1 @@
+"""The `countersign` verbs, one file for each group."""

@@ -1,0 +1,1 @@
+"""After the fact: replay, re-decision and evidence."""

@@ -1,0 +1,1 @@
+"""Pure decisions: authorization and its approval ladder, limits, loops, provenance, votes."""

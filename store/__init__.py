@@ -1,0 +1,1 @@
+"""Tables, migrations and named SQL: journal, effects ledger, audit chain, inbox, approvals, limits."""

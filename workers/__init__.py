@@ -1,0 +1,1 @@
+"""The processes: worker, event intake, dispatchers and the embedded stack."""

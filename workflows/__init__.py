@@ -1,0 +1,1 @@
+"""Deterministic orchestration: the one loop of a run and the calls it shares."""
