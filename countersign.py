@@ -61,3 +61,6 @@ def main() -> None:
 
 
 put_first()
+
+if __name__ == "__main__":
+    main()

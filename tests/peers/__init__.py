@@ -1,0 +1,1 @@
+"""Third-party peers that the tests talk to: a browser, and the npm packages of package.json."""
