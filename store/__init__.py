@@ -1,1 +1,1 @@
-"""Tables, migrations and named SQL: journal, effects ledger, audit chain, inbox, approvals, limits."""
+"""Postgres: tables, migrations, and the named statements of journal, effects ledger, audit chain, inbox and approvals."""

@@ -1,0 +1,164 @@
+"""What an agent is: its folder's `agent.yaml`, and the definition that a run pins at its start."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName
+from contracts.model import ModelChoice
+from contracts.tool import Effect, Tier
+
+__all__ = ["AgentFile", "ApprovalTimes", "LimitsFile", "OnExceeded", "PinnedAgent", "PinnedTool", "RunLimits", "Stage"]
+
+Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
+ModelRole = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+class Stage(StrEnum):
+    """Autonomy level of an agent in a tenant, lowest first."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    READ_ONLY = "read_only"
+    DRAFTS = "drafts"
+    GATED_WRITES = "gated_writes"
+    LIMITED_AUTONOMY = "limited_autonomy"
+
+
+class OnExceeded(StrEnum):
+    """What happens to a run that meets a limit."""
+
+    ESCALATE = "escalate"
+    """Hand over to a person, with a packet."""
+    STOP = "stop"
+    """End as failed_safe."""
+
+
+class LimitsFile(Record):
+    """Limits as an author writes them; everything has an upper bound even when nothing is written."""
+
+    tokens: int = Field(default=24_000, ge=100, le=10_000_000)
+    """Input and output tokens of all model calls of the run."""
+    usd: Usd = "0.50"
+    """Model cost in US dollars, as a decimal string."""
+    steps: int = Field(default=40, ge=1, le=10_000)
+    """Turns of the loop."""
+    tool_calls: int = Field(default=20, ge=1, le=10_000)
+    """Tool calls that were admitted."""
+    malformed: int = Field(default=3, ge=0, le=10)
+    """Malformed model answers in a row before the run escalates."""
+    active_s: int = Field(default=900, ge=1, le=86_400)
+    """Wall time without the waiting for people, in seconds."""
+    age_s: int = Field(default=172_800, ge=1, le=7_776_000)
+    """Wall time in all, in seconds."""
+    on_exceeded: OnExceeded = OnExceeded.ESCALATE
+
+
+class ApprovalTimes(Record):
+    """How long an approval may take. Who and how many comes from policy."""
+
+    sla_s: int = Field(default=3_600, ge=1, le=2_592_000)
+    """When a reminder is due, in seconds after the request."""
+    expires_s: int = Field(default=86_400, ge=1, le=2_592_000)
+    """When the request ends unanswered, in seconds after the request."""
+
+
+class Success(Record):
+    """What must hold at the end."""
+
+    postcondition: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    """Name of an async function in the agent's `tools.py`, or `none`."""
+
+
+class AgentFile(Record):
+    """`agents/<name>/agent.yaml`."""
+
+    name: AgentName
+    """The folder's name."""
+    version: int = Field(default=1, ge=1)
+    """Raised with every release."""
+    owner: str = Field(min_length=1, max_length=120)
+    """Team that answers for it."""
+    runbook: str = Field(default="README.md", max_length=120)
+    """File in the folder that says what to do when it misbehaves."""
+    models: dict[ModelRole, str] = Field(min_length=1)
+    """Role to a name of the model map; `plan` is the one that the loop calls."""
+    limits: LimitsFile = LimitsFile()
+    tools: tuple[ToolName, ...] = Field(min_length=1, max_length=64)
+    """The only tools that it can call."""
+    required_steps: dict[ToolName, tuple[ToolName, ...]] = Field(default_factory=dict)
+    """Tools that must have completed in the run before the key may be called."""
+    approvals: dict[ToolName, ApprovalTimes] = Field(default_factory=dict)
+    """Times per tool, where the default does not fit."""
+    success: Success = Success(postcondition="none")
+    fallback: Literal["hand_over", "wait"] = "hand_over"
+    """What happens when no model can be had."""
+
+
+class RunLimits(Record):
+    """Limits as pinned: integers in base units. Ceilings: a run never gets more, a fresh policy may give less."""
+
+    tokens: int
+    micros: Micros
+    """Model cost in micro-dollars."""
+    steps: int
+    tool_calls: int
+    malformed: int
+    active_s: int
+    age_s: int
+    on_exceeded: OnExceeded
+
+    @classmethod
+    def from_file(cls, limits: LimitsFile) -> "RunLimits":
+        """Limits of a file in base units."""
+        values = limits.model_dump(exclude={"usd"})
+        return cls(micros=int(Decimal(limits.usd) * 1_000_000), **values)
+
+
+class PinnedTool(Record):
+    """A tool as pinned: what the loop needs to schedule it, and the digests that prove which one ran."""
+
+    name: ToolName
+    version: int
+    tier: Tier
+    effect: Effect
+    timeout_s: float
+    """Upper bound of one attempt in seconds."""
+    attempts: int
+    """Attempts within one call."""
+    isolated: bool
+    schema_digest: Digest
+    """Digest of the arguments' and the output's JSON Schema."""
+    source_digest: Digest
+    """Digest of the module that implements it."""
+    approval: ApprovalTimes
+    """How long an approval of it may take."""
+
+
+class PinnedAgent(Record):
+    """Everything of an agent that stays the same for a run, recorded whole in its history."""
+
+    name: AgentName
+    version: int
+    owner: str
+    prompt: str
+    """The whole prompt."""
+    prompt_digest: Digest
+    models: dict[str, ModelChoice]
+    """Model per role."""
+    limits: RunLimits
+    tools: tuple[PinnedTool, ...]
+    """Every tool that it may call, in the order of its file."""
+    tool_schemas: tuple[JsonObject, ...]
+    """The tools as the model sees them."""
+    required_steps: dict[ToolName, tuple[ToolName, ...]]
+    postcondition: str
+    fallback: Literal["hand_over", "wait"]
+    vote_keys: dict[str, str]
+    """Public Ed25519 keys (JWK as canonical JSON) of the approvals service, by key id, as known at the start."""
+
+    def tool(self, name: str) -> PinnedTool | None:
+        """The pinned tool of that name."""
+        return next((tool for tool in self.tools if tool.name == name), None)

@@ -1,0 +1,34 @@
+"""The base of every model that crosses a boundary, and the identifiers that they share."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+__all__ = [
+    "AgentName",
+    "Digest",
+    "GroupName",
+    "JsonObject",
+    "Micros",
+    "Record",
+    "RunId",
+    "TenantId",
+    "ToolName",
+    "UserName",
+]
+
+TenantId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}\.[a-z][a-z0-9_]{0,40}$")]
+RunId = Annotated[str, StringConstraints(pattern=r"^run-[a-z2-7]{26}$")]
+GroupName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Micros = Annotated[int, Field(ge=0, le=2**53 - 1)]
+JsonObject = dict[str, JsonValue]
+
+
+class Record(BaseModel):
+    """A value that crosses a boundary: frozen, complete (no unknown field), described by the docstring under each field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,0 +1,112 @@
+"""One tool call through the gate: by reference in, what became of it out."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
+from contracts.decision import DecisionRecord, Requirement
+from contracts.vote import Grant
+
+__all__ = ["CallOutput", "CallResult", "CallStatus", "EffectState", "ExecuteTool", "ResultControl"]
+
+
+class ExecuteTool(Record):
+    """Input of the `execute_tool` activity: authorization and execution are one."""
+
+    tenant: TenantId
+    run_id: RunId
+    definition: Digest
+    """Digest of the pinned agent."""
+    step: int = Field(ge=1)
+    call: int = Field(ge=0)
+    """Position within the step's proposal."""
+    visit: int = Field(ge=1)
+    """Attempt of the workflow at the same call: before and after a grant."""
+    tool: ToolName
+    arguments_digest: Digest
+    """Digest of the canonical arguments that the proposal carried."""
+    grant: Grant | None = None
+    """Approvals held."""
+
+
+class CallStatus(StrEnum):
+    """What became of a visit."""
+
+    RAN = "ran"
+    FAILED = "failed"
+    """The tool or its service said no, for good; no effect."""
+    REFUSED = "refused"
+    """Not a call that this agent can make: unlisted tool, changed schema, duplicate of a deed in flight."""
+    DENIED = "denied"
+    """By policy."""
+    RETRY_AFTER = "retry_after"
+    """Not now: another step must complete first, or a rate limit; costs no quota."""
+    NEEDS_CHECK = "needs_check"
+    """A second model or a deterministic check must look first."""
+    NEEDS_APPROVAL = "needs_approval"
+    HALTED = "halted"
+    """A kill switch or a disabled agent."""
+    LIMIT_REACHED = "limit_reached"
+    UNKNOWN = "unknown"
+    """A write of which it is not known whether it happened."""
+
+
+class EffectState(StrEnum):
+    """State of a write in the effects ledger."""
+
+    PREPARED = "prepared"
+    """Admitted, not yet sent."""
+    IN_FLIGHT = "in_flight"
+    """Perhaps sent, under a lease."""
+    SUCCEEDED = "succeeded"
+    FAILED_FINAL = "failed_final"
+    """Refused before it was sent, or explicitly rejected: no effect."""
+    UNKNOWN = "unknown"
+    """Lease lapsed or answer ambiguous: nobody may send it again blindly."""
+    ABANDONED = "abandoned"
+    """A person closed it without knowing."""
+
+
+class ResultControl(Record):
+    """What the loop branches on."""
+
+    status: CallStatus
+    told: bool
+    """True when the answer to the model has been written to the transcript: the call is settled."""
+    retry_after_s: float | None = Field(default=None, ge=0, le=86_400)
+    requirement: Requirement | None = None
+    """Of `needs_approval`."""
+    limit: str = ""
+    """Of `limit_reached`."""
+    effect: EffectState | None = None
+    """State in the ledger, for writes."""
+    policies: tuple[str, ...] = ()
+    """Ids of the determining policies."""
+
+
+class CallOutput(Record):
+    """The part that may hold personal data."""
+
+    arguments: JsonObject
+    """Canonical arguments, echoed: local activities record results, not inputs."""
+    output: JsonObject | None = None
+    """What the tool returned."""
+    message: str = ""
+    """What the model is told when there is no output."""
+    decision: DecisionRecord | None = None
+    """The decision of this visit with its whole request; None when it was refused before policy was asked."""
+
+
+class CallResult(Record):
+    """Result of the `execute_tool` activity."""
+
+    step: int
+    call: int
+    visit: int
+    tool: ToolName
+    arguments_digest: Digest
+    input_digest: Digest
+    """Digest of the activity's input: Temporal's replay does not compare inputs, ours does."""
+    control: ResultControl
+    content: CallOutput

@@ -1,0 +1,110 @@
+"""Decisions of policy as values, with the whole request that was decided."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.base import Digest, GroupName, JsonObject, Record
+
+__all__ = [
+    "Allowed",
+    "AuthorizationRequest",
+    "Decision",
+    "DecisionRecord",
+    "Denied",
+    "GroupCount",
+    "NeedsApproval",
+    "Reason",
+    "Requirement",
+]
+
+
+class GroupCount(Record):
+    """So many distinct persons of a group."""
+
+    group: GroupName
+    count: int = Field(ge=1, le=5)
+
+
+class Requirement(Record):
+    """One rung of the ladder: who must approve."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    """Name of the rung; policies refer to it as a member of `context.granted`."""
+    needs: tuple[GroupCount, ...] = Field(min_length=1, max_length=5)
+    """Every one of these must be met; one person counts for one of them."""
+
+    @property
+    def persons(self) -> int:
+        """How many distinct persons it takes."""
+        return sum(need.count for need in self.needs)
+
+    def in_words(self) -> str:
+        """Such as `2 of finance and 1 of support-leads`."""
+        return " and ".join(f"{need.count} of {need.group}" for need in self.needs)
+
+
+class AuthorizationRequest(Record):
+    """What was put before the policy engine. Recorded whole, so that it can be decided again under other policies."""
+
+    principal: str
+    """Cedar entity, such as `Agent::"acme/support_refund"`."""
+    action: str
+    """Cedar entity, such as `Action::"payments.issue_refund"`."""
+    resource: str
+    """Cedar entity, such as `Order::"acme/ord_1001"`."""
+    context: JsonObject
+    """Typed context without the grant: arguments, tier, stage, counters, budgets, labels, switches."""
+    entities: tuple[JsonObject, ...]
+    """The entity slice, in Cedar's JSON form."""
+
+
+class Reason(Record):
+    """A policy that determined a decision."""
+
+    policy: str
+    """The policy's `@id`."""
+    text: str
+    """The policy's `@reason`, for people and for the model."""
+
+
+class Allowed(Record):
+    """Policy permits the call."""
+
+    kind: Literal["allow"] = "allow"
+    reasons: tuple[Reason, ...]
+    """Policies that permitted it."""
+
+
+class Denied(Record):
+    """Policy forbids the call whoever approves, or nothing permits it, or the evaluation failed."""
+
+    kind: Literal["deny"] = "deny"
+    reasons: tuple[Reason, ...]
+    """Policies that forbade it; empty when none permits it."""
+    errors: tuple[str, ...] = ()
+    """Faults of the evaluation: each is a denial."""
+
+
+class NeedsApproval(Record):
+    """Policy permits the call once the requirement is met."""
+
+    kind: Literal["needs_approval"] = "needs_approval"
+    requirement: Requirement
+    """The lowest rung of the ladder under which policy permits."""
+    reasons: tuple[Reason, ...]
+    """Policies that ask for it: the forbids that hold without a grant, and the permits that hold with it."""
+
+
+Decision = Annotated[Allowed | Denied | NeedsApproval, Field(discriminator="kind")]
+
+
+class DecisionRecord(Record):
+    """A decision with everything that it was decided on."""
+
+    request: AuthorizationRequest
+    granted: tuple[str, ...]
+    """Rungs that a presented grant satisfied; empty without a grant."""
+    decision: Decision
+    bundle_digest: Digest
+    """Digest of policies, schema and ladder that decided."""

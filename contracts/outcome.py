@@ -1,0 +1,95 @@
+"""How a run ends."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from contracts.base import JsonObject, Micros, Record, RunId
+
+__all__ = ["EscalationPacket", "Outcome", "OutcomeReason", "ReportContent", "RunReport", "RunTotals"]
+
+
+class Outcome(StrEnum):
+    """Exactly one per run."""
+
+    COMPLETED = "completed"
+    ESCALATED = "escalated"
+    """Handed to a person, with a packet. A normal outcome."""
+    FAILED_SAFE = "failed_safe"
+    """Ended by a fault with nothing half done that is not in the packet."""
+    CANCELLED = "cancelled"
+
+
+class OutcomeReason(StrEnum):
+    """Why it ended so."""
+
+    DONE = "done"
+    HANDED_OVER = "handed_over"
+    """The model asked for a person."""
+    MALFORMED_OUTPUT = "malformed_output"
+    REFUSED_BY_MODEL = "refused_by_model"
+    LIMIT_REACHED = "limit_reached"
+    NO_MODEL = "no_model"
+    APPROVAL_DENIED = "approval_denied"
+    APPROVAL_EXPIRED = "approval_expired"
+    EFFECT_UNKNOWN = "effect_unknown"
+    """It cannot be known whether a write happened; the effect is in the unknown queue."""
+    HALTED = "halted"
+    """A kill switch or a disabled agent."""
+    POSTCONDITION_FAILED = "postcondition_failed"
+    STORE_DOWN = "store_down"
+    NOT_ADMITTED = "not_admitted"
+    """No matching inbox or parent row, or an invalid definition."""
+    REQUESTED = "requested"
+    """Cancelled on request."""
+    ENGINE_FAULT = "engine_fault"
+    """A fault of this software."""
+
+
+class RunTotals(Record):
+    """What a run used."""
+
+    steps: int = Field(default=0, ge=0)
+    model_calls: int = Field(default=0, ge=0)
+    tool_calls: int = Field(default=0, ge=0)
+    tokens: int = Field(default=0, ge=0)
+    micros: Micros = 0
+    """Model cost in micro-dollars."""
+    effects: int = Field(default=0, ge=0)
+    """Writes that succeeded."""
+    unknown: int = Field(default=0, ge=0)
+    """Writes of which it is not known whether they happened."""
+
+
+class EscalationPacket(Record):
+    """What a person needs to go on."""
+
+    goal: str
+    """The event in short."""
+    why: str
+    """What stopped the run, in a sentence."""
+    needed: str
+    """What the person should decide or do."""
+    steps: tuple[str, ...] = Field(max_length=200)
+    """What was tried, one line each, oldest first."""
+    effects: tuple[JsonObject, ...] = Field(max_length=200)
+    """Writes with their states, so that nobody repeats one."""
+    blocked_by: tuple[str, ...] = Field(max_length=50)
+    """Policies, limits or faults that blocked, with their reasons."""
+
+
+class ReportContent(Record):
+    """The part of a report that may hold personal data."""
+
+    summary: str = Field(default="", max_length=8_000)
+    packet: EscalationPacket | None = None
+
+
+class RunReport(Record):
+    """Result of the `AgentRun` workflow."""
+
+    run_id: RunId
+    outcome: Outcome
+    reason: OutcomeReason
+    totals: RunTotals
+    content: ReportContent

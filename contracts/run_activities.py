@@ -1,0 +1,153 @@
+"""Typed stubs of the activities that a run calls: their names, inputs and results. The workflow knows only these."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from contracts.agent import PinnedAgent
+from contracts.base import Digest, Record, RunId, TenantId, ToolName
+from contracts.call import CallResult, ExecuteTool
+from contracts.decision import Requirement
+from contracts.event import RunRequest
+from contracts.outcome import Outcome, OutcomeReason, RunReport
+from contracts.turn import CallModel, ModelTurn
+
+__all__ = [
+    "CALL_MODEL",
+    "CLOSE_RUN",
+    "ENGINE_FAULT",
+    "EXECUTE_TOOL",
+    "LEASE_HELD",
+    "MODEL_REJECTED",
+    "MODEL_UNAVAILABLE",
+    "NOT_ADMITTED",
+    "OPEN_APPROVAL",
+    "PIN_AGENT",
+    "SETTLE_APPROVAL",
+    "STORE_DOWN",
+    "ActivityStub",
+    "ApprovalOpened",
+    "ApprovalSettled",
+    "ApprovalState",
+    "CloseRun",
+    "OpenApproval",
+    "Pinned",
+    "SettleApproval",
+]
+
+InT = TypeVar("InT")
+OutT = TypeVar("OutT")
+
+# Types of the application errors that activities raise. Everything else that can go wrong is a result, not an error.
+STORE_DOWN = "StoreDown"
+"""The database cannot be reached: retried for `store_wait_s`."""
+MODEL_UNAVAILABLE = "ModelUnavailable"
+"""No answer from the provider for now: retried, with its retry-after."""
+MODEL_REJECTED = "ModelRejected"
+"""The provider will never answer this request: not retried."""
+NOT_ADMITTED = "NotAdmitted"
+"""The run has no matching inbox or parent row, or its definition is invalid: not retried."""
+LEASE_HELD = "LeaseHeld"
+"""An earlier attempt may still be sending: retried when its lease has lapsed."""
+ENGINE_FAULT = "EngineFault"
+"""A contradiction that only a fault of this software explains: not retried."""
+
+
+@dataclass(frozen=True)
+class ActivityStub(Generic[InT, OutT]):
+    """Name and types of an activity."""
+
+    name: str
+    takes: type[InT]
+    returns: type[OutT]
+
+
+class Pinned(Record):
+    """Result of `pin_agent`: the definition, whole, as history's copy of it."""
+
+    definition: Digest
+    agent: PinnedAgent
+    opened_at: int
+    """When the run was opened, Unix seconds."""
+    interested: tuple[str, ...] = Field(max_length=10)
+    """Persons who may not approve: requester, represented user, the agent's owner where it names a person."""
+    goal: str
+    """The event in short, for a packet when the store is down."""
+
+
+class OpenApproval(Record):
+    """Input of `open_approval`."""
+
+    tenant: TenantId
+    run_id: RunId
+    definition: Digest
+    step: int = Field(ge=1)
+    call: int = Field(ge=0)
+    visit: int = Field(ge=1)
+    """The visit that found the requirement."""
+    tool: ToolName
+    arguments_digest: Digest
+    requirement: Requirement
+
+
+class ApprovalOpened(Record):
+    """Result of `open_approval`: what a vote must match."""
+
+    request_id: str
+    digest: Digest
+    """Digest of the `ApprovalBasis`."""
+    requirement: Requirement
+    tier: int
+    opened_at: int
+    """Unix seconds."""
+    sla_at: int
+    """Unix seconds."""
+    expires_at: int
+    """Unix seconds."""
+
+
+ApprovalState = Literal["granted", "denied", "expired", "voided"]
+
+
+class SettleApproval(Record):
+    """Input of `settle_approval`."""
+
+    tenant: TenantId
+    run_id: RunId
+    definition: Digest
+    request_id: str
+    step: int = Field(ge=1)
+    call: int = Field(ge=0)
+    state: ApprovalState
+    decision_ids: tuple[str, ...] = Field(max_length=20)
+    """Accepted votes, in the order in which they were counted."""
+
+
+class ApprovalSettled(Record):
+    """Result of `settle_approval`."""
+
+    request_id: str
+    state: ApprovalState
+
+
+class CloseRun(Record):
+    """Input of `close_run`."""
+
+    tenant: TenantId
+    run_id: RunId
+    definition: Digest | None
+    """None when nothing was pinned."""
+    outcome: Outcome
+    reason: OutcomeReason
+    detail: str = Field(default="", max_length=500)
+    """Which limit, which fault: no personal data."""
+    last_step: int = Field(ge=0)
+
+
+PIN_AGENT = ActivityStub("pin_agent", RunRequest, Pinned)
+CALL_MODEL = ActivityStub("call_model", CallModel, ModelTurn)
+EXECUTE_TOOL = ActivityStub("execute_tool", ExecuteTool, CallResult)
+OPEN_APPROVAL = ActivityStub("open_approval", OpenApproval, ApprovalOpened)
+SETTLE_APPROVAL = ActivityStub("settle_approval", SettleApproval, ApprovalSettled)
+CLOSE_RUN = ActivityStub("close_run", CloseRun, RunReport)

@@ -1,0 +1,319 @@
+"""The tool contract: a narrow, typed, versioned function whose decorator states everything the gate must know about it."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, Literal, Protocol, TypeVar, get_type_hints
+
+from pydantic import BaseModel, Field
+
+from contracts.base import JsonObject, Record
+
+__all__ = [
+    "Ambiguous",
+    "Effect",
+    "Label",
+    "Money",
+    "Preview",
+    "Probe",
+    "RateLimited",
+    "RefusedBeforeSend",
+    "Rejected",
+    "ResourceRef",
+    "Service",
+    "ServiceReply",
+    "Tier",
+    "Tool",
+    "ToolContext",
+    "ToolFault",
+    "tool",
+]
+
+MAX_TIMEOUT_S = 900
+
+
+class Tier(IntEnum):
+    """Risk tier, with its default control (see `policy/base.cedar`)."""
+
+    READ_ONLY = 0
+    LOW_IMPACT = 1
+    REVERSIBLE = 2
+    HIGH_IMPACT = 3
+    IRREVERSIBLE = 4
+
+
+class Effect(StrEnum):
+    """Whether a tool changes anything outside."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Label(StrEnum):
+    """How far an output field may be believed."""
+
+    TRUSTED = "trusted"
+    """A field of a system of record that outsiders cannot write."""
+    UNTRUSTED = "untrusted"
+    """Content that somebody outside may have written."""
+
+
+class Money(Record):
+    """An amount that a call moves."""
+
+    amount_minor: int = Field(ge=0, le=2**53 - 1)
+    """Integer minor units (cents)."""
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    """ISO 4217 code."""
+
+
+class ResourceRef(Record):
+    """What a call acts on, as policy sees it."""
+
+    type: str = Field(pattern=r"^[A-Z][A-Za-z0-9]{0,40}$")
+    """Entity type, such as `Order`."""
+    id: str = Field(min_length=1, max_length=200)
+    """Identity within the tenant."""
+
+
+class ServiceReply(Record):
+    """A definite answer (status below 400) of a service that a tool talks to."""
+
+    status: int
+    body: Any
+    """Parsed JSON."""
+
+
+class Service(Protocol):
+    """A system that a tool may call: address, credential and idempotency key are supplied by the gate, not by the tool."""
+
+    async def request(
+        self, method: str, path: str, *, json: JsonObject | None = None, params: Mapping[str, str | int] | None = None
+    ) -> ServiceReply:
+        """Send one request.
+
+        Raises:
+            ToolFault: one of its kinds for anything but a definite success.
+        """
+        ...
+
+
+class ToolContext(Protocol):
+    """What a running tool is given."""
+
+    def service(self, name: str) -> Service:
+        """The service that the tool declared; any other name raises `RefusedBeforeSend`."""
+        ...
+
+    def heartbeat(self, note: str) -> None:
+        """Say that long work goes on."""
+        ...
+
+
+class ToolFault(Exception):
+    """A tool did not succeed. Its kind says what is known about the effect."""
+
+    code: str
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RefusedBeforeSend(ToolFault):
+    """Nothing left this process: no effect, may be sent again."""
+
+
+class Rejected(ToolFault):
+    """The service answered that it will not: no effect, sending it again is useless."""
+
+
+class RateLimited(ToolFault):
+    """The service refused for now and said when to come back: no effect."""
+
+    def __init__(self, message: str, *, code: str = "rate_limited", retry_after_s: float) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Ambiguous(ToolFault):
+    """Sent, but the answer is missing or unclear: the effect may have happened."""
+
+
+class Probe(Record):
+    """What a service says became of an effect key."""
+
+    state: Literal["done", "absent", "unclear"]
+    """`done`: it happened; `absent`: the service never saw the key; `unclear`: it cannot tell."""
+    output: JsonObject | None = None
+    """The tool's output where it was done."""
+
+
+class Preview(Record):
+    """Before and after, read before an approval is asked."""
+
+    before: JsonObject
+    after: JsonObject
+    resource_version: str = ""
+    """Version of the target; another version voids the approval."""
+
+
+ArgsT = TypeVar("ArgsT", bound=BaseModel)
+OutT = TypeVar("OutT", bound=BaseModel)
+ToolFunction = Callable[[Any, ToolContext], Awaitable[BaseModel]]
+ProbeFunction = Callable[[Any, ToolContext, str], Awaitable[Probe]]
+PreviewFunction = Callable[[Any, ToolContext], Awaitable[Preview]]
+
+
+def _no_natural_key(_args: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A tool as declared. Built by the `tool` decorator, found by the folder scan of `activities/registry.py`."""
+
+    name: str
+    """`area.verb_noun`; what the model, the policy and the records call it."""
+    version: int
+    """Raised with every change of behaviour or schema."""
+    tier: Tier
+    """Static tier; data, money, visibility or lack of rollback can raise the tier of a call, never lower it."""
+    effect: Effect
+    service: str
+    """Audience of its credential and the one service that it may call; empty for a tool that calls none."""
+    scopes: tuple[str, ...]
+    """Scopes of its credential."""
+    timeout_s: float
+    """Upper bound of one attempt in seconds. Reads of at most 5 s run as local activities."""
+    attempts: int
+    """Attempts within one call, where another one is safe."""
+    owner: str
+    """Who is called when it fails."""
+    description: str
+    """First line of the function's docstring, shown to the model and to approvers."""
+    args_model: type[BaseModel]
+    output_model: type[BaseModel]
+    function: ToolFunction
+    resource: Callable[[Any], ResourceRef]
+    """What a call with these arguments acts on."""
+    natural_key: Callable[[Any], str]
+    """The deed itself (order and purpose), so that proposing it again is noticed; empty for none."""
+    money: Callable[[Any], Money | None]
+    """Amount moved, if any."""
+    compensation: str
+    """Name of the tool that undoes it; empty: it cannot be undone."""
+    probe: ProbeFunction | None
+    """Looks up what became of an effect key."""
+    preview: PreviewFunction | None
+    """Reads before and after for the approver."""
+    labels: Mapping[str, Label] = field(default_factory=dict[str, Label])
+    """Label per top-level output field; others are trusted."""
+    rate_per_minute: int = 0
+    """Calls a minute and tenant; 0: no limit of its own."""
+    key_window_s: int = 0
+    """How long the service honours an idempotency key, in seconds; 0: it does not."""
+    customer_visible: bool = False
+    """Whether somebody outside the company sees the effect."""
+    data_class: Literal["public", "internal", "personal", "sensitive"] = "internal"
+    """Most sensitive class of data that it reads or writes."""
+    cacheable_s: int = 0
+    """How long a result may be served again, in seconds; 0: never."""
+    isolated: bool = False
+    """Runs in its own worker, which holds no model keys and no vote keys."""
+    source: str = ""
+    """Digest of the module's source text, set by the registry."""
+
+
+def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
+    *,
+    name: str,
+    version: int,
+    tier: Tier,
+    effect: Effect,
+    owner: str,
+    resource: Callable[[Any], ResourceRef],
+    service: str = "",
+    scopes: tuple[str, ...] = (),
+    timeout_s: float = 5,
+    attempts: int = 3,
+    natural_key: Callable[[Any], str] = _no_natural_key,
+    money: Callable[[Any], Money | None] = lambda _args: None,
+    compensation: str = "",
+    probe: ProbeFunction | None = None,
+    preview: PreviewFunction | None = None,
+    labels: Mapping[str, Label] | None = None,
+    rate_per_minute: int = 0,
+    key_window_s: int = 0,
+    customer_visible: bool = False,
+    data_class: Literal["public", "internal", "personal", "sensitive"] = "internal",
+    cacheable_s: int = 0,
+    isolated: bool = False,
+) -> Callable[[Callable[[ArgsT, ToolContext], Awaitable[OutT]]], Tool]:
+    """Declare a tool: `async def name(args: ArgsModel, ctx: ToolContext) -> OutputModel`.
+
+    Raises:
+        TypeError: the function's signature is not of that form, or the declaration contradicts itself.
+    """
+    if effect is Effect.READ and tier is not Tier.READ_ONLY:
+        msg = f"{name}: a read has tier READ_ONLY; what it reads is stated by data_class"
+        raise TypeError(msg)
+    if effect is Effect.WRITE and (tier is Tier.READ_ONLY or cacheable_s):
+        msg = f"{name}: a write has a tier above READ_ONLY and cannot be cached"
+        raise TypeError(msg)
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        msg = f"{name}: timeout_s must be above 0 and at most {MAX_TIMEOUT_S}"
+        raise TypeError(msg)
+
+    def declare(function: Callable[[ArgsT, ToolContext], Awaitable[OutT]]) -> Tool:
+        args_model, output_model = _models_of(name, function)
+        return Tool(
+            name=name,
+            version=version,
+            tier=tier,
+            effect=effect,
+            service=service,
+            scopes=scopes,
+            timeout_s=timeout_s,
+            attempts=attempts,
+            owner=owner,
+            description=(inspect.getdoc(function) or "").strip(),
+            args_model=args_model,
+            output_model=output_model,
+            function=function,
+            resource=resource,
+            natural_key=natural_key,
+            money=money,
+            compensation=compensation,
+            probe=probe,
+            preview=preview,
+            labels=dict(labels or {}),
+            rate_per_minute=rate_per_minute,
+            key_window_s=key_window_s,
+            customer_visible=customer_visible,
+            data_class=data_class,
+            cacheable_s=cacheable_s,
+            isolated=isolated,
+        )
+
+    return declare
+
+
+def _models_of(name: str, function: Callable[..., object]) -> tuple[type[BaseModel], type[BaseModel]]:
+    hints = get_type_hints(function)
+    output = hints.pop("return", None)
+    args = next(iter(hints.values()), None)
+    for part, found in (("first parameter", args), ("return value", output)):
+        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+            msg = f"{name}: the {part} of {function.__qualname__} must be annotated with a pydantic model"
+            raise TypeError(msg)
+        if found.model_config.get("extra") != "forbid":
+            msg = f"{name}: {found.__name__} must forbid unknown fields (derive it from contracts.base.Record)"
+            raise TypeError(msg)
+    if not inspect.iscoroutinefunction(function):
+        msg = f"{name}: {function.__qualname__} must be an async function"
+        raise TypeError(msg)
+    assert isinstance(args, type)  # noqa: S101 - narrowed in the loop above
+    assert isinstance(output, type)  # noqa: S101 - narrowed in the loop above
+    return args, output

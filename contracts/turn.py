@@ -1,0 +1,116 @@
+"""One step's model call: by reference in, the validated proposal out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName
+
+__all__ = [
+    "CallContent",
+    "CallControl",
+    "CallModel",
+    "Calls",
+    "Finish",
+    "LimitMet",
+    "Malformed",
+    "ModelTurn",
+    "TurnContent",
+    "TurnControl",
+]
+
+
+class CallModel(Record):
+    """Input of the `call_model` activity."""
+
+    tenant: TenantId
+    run_id: RunId
+    definition: Digest
+    """Digest of the pinned agent; the definition itself is read from the store."""
+    step: int = Field(ge=1)
+    role: str = "plan"
+    """Which entry of the definition's models answers."""
+
+
+class CallControl(Record):
+    """What the loop may know of a proposed call."""
+
+    tool: ToolName
+    arguments_digest: Digest
+    """Digest of the canonical arguments, after validation and defaults."""
+
+
+class CallContent(Record):
+    """The rest of a proposed call."""
+
+    call_id: str
+    """The provider's id of the call."""
+    arguments: JsonObject
+    """Canonical arguments."""
+    why: str
+    """The reason that the model gave; unverified."""
+
+
+class Calls(Record):
+    """The model proposed tool calls; all of them are well formed."""
+
+    kind: Literal["calls"] = "calls"
+    calls: tuple[CallControl, ...] = Field(min_length=1, max_length=64)
+
+
+class Finish(Record):
+    """The model says that the job is done, or that a person must go on."""
+
+    kind: Literal["finish"] = "finish"
+    result: Literal["done", "hand_over"]
+
+
+class Malformed(Record):
+    """The answer could not be used; the model was told precisely why."""
+
+    kind: Literal["malformed"] = "malformed"
+    problem: Literal[
+        "bad_json", "bad_arguments", "unknown_tool", "no_call", "too_large", "two_finishes", "mixed_finish", "truncated",
+        "refusal",
+    ]  # fmt: skip
+    """The first problem found."""
+
+
+class LimitMet(Record):
+    """The next call would pass a limit; no call was made."""
+
+    kind: Literal["limit_reached"] = "limit_reached"
+    limit: str
+    """Name of the limit, such as `tokens`."""
+
+
+TurnControl = Annotated[Calls | Finish | Malformed | LimitMet, Field(discriminator="kind")]
+
+
+class TurnContent(Record):
+    """What the model said, whole."""
+
+    text: str = ""
+    calls: tuple[CallContent, ...] = ()
+    """In the order of `Calls.calls`."""
+    summary: str = ""
+    """Of a finish."""
+    needed: str = ""
+    """What a person must do, of a hand-over."""
+    corrections: tuple[str, ...] = ()
+    """What the model was told about a malformed answer."""
+
+
+class ModelTurn(Record):
+    """Result of the `call_model` activity."""
+
+    control: TurnControl
+    content: TurnContent
+    served_model: str
+    """Identity of the model that answered; empty when none was called."""
+    tokens: int = Field(ge=0)
+    """Tokens settled for this step, lost attempts included."""
+    micros: Micros
+    """Cost settled for this step in micro-dollars, lost attempts included."""
+    transcript_digest: Digest
+    """Digest over the messages that the model was shown: proves which input this answer belongs to."""

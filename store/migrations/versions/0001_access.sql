@@ -1,0 +1,52 @@
+-- Two roles that own nothing and cannot pass row-level security. A process connects as a login that is a member of
+-- one of them and takes it on at connect (`options=-c role=…`). The owner of the tables only migrates.
+do $$
+begin
+    create role countersign_app nologin nosuperuser nobypassrls;
+exception when duplicate_object or unique_violation then null; -- roles belong to the cluster, not to the database
+end $$;
+do $$
+begin
+    create role countersign_dispatch nologin nosuperuser nobypassrls;
+exception when duplicate_object or unique_violation then null;
+end $$;
+grant countersign_app, countersign_dispatch to current_user;
+grant usage on schema public to countersign_app, countersign_dispatch;
+
+grant select, insert on definitions, audit to countersign_app;
+grant select, insert, update on runs, run_state, journal, effects, inbox, approval_requests, votes, agent_states,
+    switches, accounts to countersign_app;
+grant select, insert on messages, alarms to countersign_app;
+grant select, insert, update, delete on sessions to countersign_app;
+grant select, insert, update on vote_keys to countersign_app;
+
+-- The dispatchers see every tenant, but only what waits to be delivered.
+grant select, update on inbox, votes to countersign_dispatch;
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['definitions', 'runs', 'run_state', 'messages', 'journal', 'effects', 'audit', 'inbox',
+        'alarms', 'approval_requests', 'votes', 'agent_states', 'switches', 'accounts', 'sessions']
+    loop
+        execute format('alter table %I enable row level security', name);
+        execute format('alter table %I force row level security', name);
+        execute format($policy$create policy tenant_wall on %I to countersign_app
+            using (tenant = current_setting('countersign.tenant', true))
+            with check (tenant = current_setting('countersign.tenant', true))$policy$, name);
+    end loop;
+end $$;
+
+-- A switch of tenant * holds for everybody: every tenant reads it; setting it takes the tenant * itself.
+create policy everywhere on switches for select to countersign_app using (tenant = '*');
+create policy deliver on inbox to countersign_dispatch using (true) with check (true);
+create policy deliver on votes to countersign_dispatch using (true) with check (true);
+
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'table % is append-only', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+create trigger append_only before update or delete on audit for each row execute function refuse_change();
+create trigger append_only_truncate before truncate on audit for each statement execute function refuse_change();
+create trigger append_only before update or delete on messages for each row execute function refuse_change();

@@ -1,0 +1,286 @@
+CREATE TABLE accounts (
+    tenant VARCHAR NOT NULL,
+    username VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    display_name VARCHAR NOT NULL,
+    password_hash VARCHAR NOT NULL,
+    groups TEXT[] NOT NULL,
+    roles TEXT[] NOT NULL,
+    disabled BOOLEAN DEFAULT false NOT NULL,
+    failed_logins INTEGER DEFAULT '0' NOT NULL,
+    locked_until TIMESTAMP WITH TIME ZONE,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, username)
+);
+
+CREATE TABLE agent_states (
+    tenant VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    enabled BOOLEAN NOT NULL,
+    stage VARCHAR NOT NULL,
+    tier_ceiling INTEGER NOT NULL,
+    version BIGINT DEFAULT '1' NOT NULL,
+    changed_by VARCHAR NOT NULL,
+    changed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, agent)
+);
+
+CREATE TABLE alarms (
+    alarm_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    tenant VARCHAR NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    kind VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL,
+    detail JSONB DEFAULT '{}'::jsonb NOT NULL,
+    PRIMARY KEY (alarm_id)
+);
+
+CREATE INDEX alarms_newest ON alarms (tenant, at desc);
+
+CREATE TABLE approval_requests (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    visit INTEGER NOT NULL,
+    agent VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    tier INTEGER NOT NULL,
+    digest VARCHAR NOT NULL,
+    basis VARCHAR NOT NULL,
+    view VARCHAR NOT NULL,
+    requirement VARCHAR NOT NULL,
+    interested VARCHAR NOT NULL,
+    state VARCHAR DEFAULT 'open' NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    sla_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, request_id)
+);
+
+CREATE INDEX approval_requests_newest ON approval_requests (tenant, opened_at desc, request_id);
+
+CREATE INDEX approval_requests_open ON approval_requests (tenant, expires_at, request_id) WHERE state = 'open';
+
+CREATE UNIQUE INDEX approval_requests_visit ON approval_requests (tenant, run_id, step, call, visit);
+
+CREATE TABLE audit (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    seq INTEGER NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    kind VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    hash BYTEA NOT NULL,
+    PRIMARY KEY (tenant, run_id, seq)
+);
+
+CREATE INDEX audit_by_kind ON audit (tenant, kind, at);
+
+CREATE TABLE definitions (
+    tenant VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, digest)
+);
+
+CREATE TABLE effects (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    tool VARCHAR NOT NULL,
+    tool_version INTEGER NOT NULL,
+    service VARCHAR NOT NULL,
+    arguments_digest VARCHAR NOT NULL,
+    arguments VARCHAR NOT NULL,
+    natural_key VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    fence INTEGER DEFAULT '1' NOT NULL,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    lease_until TIMESTAMP WITH TIME ZONE,
+    first_sent_at TIMESTAMP WITH TIME ZONE,
+    credential_expires_at TIMESTAMP WITH TIME ZONE,
+    amount_minor BIGINT,
+    currency VARCHAR,
+    request_id VARCHAR,
+    output VARCHAR,
+    error VARCHAR DEFAULT '' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, run_id, step, call)
+);
+
+CREATE INDEX effects_done_deed ON effects (tenant, tool, natural_key) WHERE state = 'succeeded';
+
+CREATE UNIQUE INDEX effects_open_deed ON effects (tenant, tool, natural_key) WHERE natural_key <> '' and state in ('prepared', 'in_flight', 'unknown');
+
+CREATE INDEX effects_unknown ON effects (tenant, updated_at) WHERE state = 'unknown';
+
+CREATE TABLE inbox (
+    tenant VARCHAR NOT NULL,
+    endpoint VARCHAR NOT NULL,
+    event_id VARCHAR NOT NULL,
+    body_digest VARCHAR NOT NULL,
+    event VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    on_behalf_of VARCHAR,
+    state VARCHAR DEFAULT 'received' NOT NULL,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    last_error VARCHAR DEFAULT '' NOT NULL,
+    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    next_attempt_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, endpoint, event_id)
+);
+
+CREATE UNIQUE INDEX inbox_by_run ON inbox (tenant, run_id);
+
+CREATE INDEX inbox_waiting ON inbox (next_attempt_at) WHERE state = 'received';
+
+CREATE TABLE journal (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    visit INTEGER NOT NULL,
+    state VARCHAR NOT NULL,
+    fence INTEGER DEFAULT '1' NOT NULL,
+    tokens_reserved BIGINT DEFAULT '0' NOT NULL,
+    micros_reserved BIGINT DEFAULT '0' NOT NULL,
+    tokens_lost BIGINT DEFAULT '0' NOT NULL,
+    micros_lost BIGINT DEFAULT '0' NOT NULL,
+    tool VARCHAR,
+    control VARCHAR,
+    message_seq INTEGER,
+    decision_seq INTEGER,
+    started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    done_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, run_id, step, call, visit)
+);
+
+CREATE TABLE messages (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    seq INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER,
+    tokens INTEGER NOT NULL,
+    content VARCHAR NOT NULL,
+    PRIMARY KEY (tenant, run_id, seq)
+);
+
+CREATE TABLE run_state (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    version BIGINT DEFAULT '0' NOT NULL,
+    audit_seq INTEGER DEFAULT '0' NOT NULL,
+    audit_head BYTEA NOT NULL,
+    message_seq INTEGER DEFAULT '0' NOT NULL,
+    steps INTEGER DEFAULT '0' NOT NULL,
+    model_calls INTEGER DEFAULT '0' NOT NULL,
+    tool_calls INTEGER DEFAULT '0' NOT NULL,
+    effects INTEGER DEFAULT '0' NOT NULL,
+    tokens_used BIGINT DEFAULT '0' NOT NULL,
+    tokens_reserved BIGINT DEFAULT '0' NOT NULL,
+    micros_used BIGINT DEFAULT '0' NOT NULL,
+    micros_reserved BIGINT DEFAULT '0' NOT NULL,
+    admitted JSONB DEFAULT '{}'::jsonb NOT NULL,
+    completed JSONB DEFAULT '{}'::jsonb NOT NULL,
+    money_minor JSONB DEFAULT '{}'::jsonb NOT NULL,
+    tainted BOOLEAN DEFAULT false NOT NULL,
+    closed BOOLEAN DEFAULT false NOT NULL,
+    PRIMARY KEY (tenant, run_id)
+)
+ WITH (fillfactor = 50);
+
+CREATE TABLE runs (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    agent_version INTEGER NOT NULL,
+    definition VARCHAR NOT NULL,
+    endpoint VARCHAR,
+    event_id VARCHAR,
+    parent_run_id VARCHAR,
+    root_run_id VARCHAR NOT NULL,
+    on_behalf_of VARCHAR,
+    interested JSONB DEFAULT '[]'::jsonb NOT NULL,
+    goal VARCHAR NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    outcome VARCHAR,
+    reason VARCHAR,
+    detail VARCHAR DEFAULT '' NOT NULL,
+    report VARCHAR,
+    PRIMARY KEY (tenant, run_id)
+);
+
+CREATE INDEX runs_by_event ON runs (tenant, endpoint, event_id);
+
+CREATE INDEX runs_newest ON runs (tenant, opened_at desc, run_id);
+
+CREATE TABLE sessions (
+    tenant VARCHAR NOT NULL,
+    token_hash BYTEA NOT NULL,
+    username VARCHAR NOT NULL,
+    csrf_hash BYTEA NOT NULL,
+    authenticated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (tenant, token_hash)
+);
+
+CREATE TABLE switches (
+    switch_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    tenant VARCHAR NOT NULL,
+    scope VARCHAR NOT NULL,
+    target VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    set_by VARCHAR NOT NULL,
+    set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    released_by VARCHAR,
+    released_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (switch_id)
+);
+
+CREATE UNIQUE INDEX switches_on ON switches (tenant, scope, target) WHERE released_at is null;
+
+CREATE TABLE vote_keys (
+    kid VARCHAR NOT NULL,
+    public_jwk VARCHAR NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    retired_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (kid)
+);
+
+CREATE TABLE votes (
+    tenant VARCHAR NOT NULL,
+    decision_id VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    display_name VARCHAR NOT NULL,
+    verdict VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    jws VARCHAR NOT NULL,
+    state VARCHAR DEFAULT 'pending' NOT NULL,
+    refusal VARCHAR DEFAULT '' NOT NULL,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    last_error VARCHAR DEFAULT '' NOT NULL,
+    cast_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    next_attempt_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    settled_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, decision_id)
+);
+
+CREATE INDEX votes_by_request ON votes (tenant, request_id, cast_at);
+
+CREATE UNIQUE INDEX votes_one_a_person ON votes (tenant, request_id, person) WHERE state <> 'refused';
+
+CREATE INDEX votes_waiting ON votes (next_attempt_at) WHERE state = 'pending';

@@ -1,0 +1,25 @@
+"""The tables, one noun per file. Every row has its tenant; row-level security is in the migrations."""
+
+from store.tables.access import Account, AgentState, Session, Switch, VoteKey
+from store.tables.approval import ApprovalRequest, VoteRow
+from store.tables.inbox import Alarm, InboxRow
+from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
+
+__all__ = [
+    "Account",
+    "AgentState",
+    "Alarm",
+    "ApprovalRequest",
+    "AuditRow",
+    "Definition",
+    "EffectRow",
+    "InboxRow",
+    "JournalRow",
+    "MessageRow",
+    "RunRow",
+    "RunState",
+    "Session",
+    "Switch",
+    "VoteKey",
+    "VoteRow",
+]

@@ -1,0 +1,101 @@
+"""Who may do what: agent states, kill switches, local accounts, sessions, vote keys."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlmodel import Field, SQLModel
+
+__all__ = ["Account", "AgentState", "Session", "Switch", "VoteKey"]
+
+
+def _at(*, nullable: bool = False) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=None if nullable else text("now()"))
+
+
+class AgentState(SQLModel, table=True):
+    """An agent as principal of a tenant. Without a row it is off."""
+
+    __tablename__ = "agent_states"
+    tenant: str = Field(primary_key=True)
+    agent: str = Field(primary_key=True)
+    enabled: bool
+    stage: str
+    tier_ceiling: int
+    """Highest tier that it may ever call."""
+    version: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default="1"))
+    """Rises with every change."""
+    changed_by: str
+    changed_at: datetime = Field(sa_column=_at())
+
+
+class Switch(SQLModel, table=True):
+    """A kill switch that is or was on. Tenant `*` holds for all."""
+
+    __tablename__ = "switches"
+    __table_args__ = (
+        Index(
+            "switches_on",
+            "tenant",
+            "scope",
+            "target",
+            unique=True,
+            postgresql_where=text("released_at is null"),
+        ),
+    )
+    switch_id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    tenant: str
+    scope: str
+    """`tenant`, `agent`, `tool` or `run`."""
+    target: str
+    """Agent, tool or run; `*` for a tenant."""
+    reason: str
+    set_by: str
+    set_at: datetime = Field(sa_column=_at())
+    released_by: str | None = None
+    released_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+
+
+class Account(SQLModel, table=True):
+    """A local account: the embedded default for signing in."""
+
+    __tablename__ = "accounts"
+    tenant: str = Field(primary_key=True)
+    username: str = Field(primary_key=True)
+    person: str
+    """The human being; accounts of one person share it."""
+    display_name: str
+    password_hash: str
+    """argon2id."""
+    groups: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
+    """Groups that policies name."""
+    roles: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
+    """Operator roles: view, approve, kill, undo, administer."""
+    disabled: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    failed_logins: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    locked_until: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    created_at: datetime = Field(sa_column=_at())
+
+
+class Session(SQLModel, table=True):
+    """A browser or CLI session. Only the hash of its token is kept."""
+
+    __tablename__ = "sessions"
+    tenant: str = Field(primary_key=True)
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    username: str
+    csrf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    authenticated_at: datetime = Field(sa_column=_at())
+    last_seen_at: datetime = Field(sa_column=_at())
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class VoteKey(SQLModel, table=True):
+    """A public key of the approvals service. No tenant: it is the installation's."""
+
+    __tablename__ = "vote_keys"
+    kid: str = Field(primary_key=True)
+    public_jwk: str
+    """Canonical JSON."""
+    created_at: datetime = Field(sa_column=_at())
+    retired_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))

@@ -1,0 +1,84 @@
+"""Approval requests and votes."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, Index, text
+from sqlmodel import Field, SQLModel
+
+__all__ = ["ApprovalRequest", "VoteRow"]
+
+
+def _at(*, nullable: bool = False, default: str | None = None) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=text(default) if default else None)
+
+
+class ApprovalRequest(SQLModel, table=True):
+    """A question to people, bound to exactly what is shown."""
+
+    __tablename__ = "approval_requests"
+    __table_args__ = (
+        Index("approval_requests_visit", "tenant", "run_id", "step", "call", "visit", unique=True),
+        Index("approval_requests_open", "tenant", "expires_at", "request_id", postgresql_where=text("state = 'open'")),
+        Index("approval_requests_newest", "tenant", text("opened_at desc"), "request_id"),
+    )
+    tenant: str = Field(primary_key=True)
+    request_id: str = Field(primary_key=True)
+    run_id: str
+    step: int
+    call: int
+    visit: int
+    agent: str
+    tool: str
+    tier: int
+    digest: str
+    """Digest of `basis`: what votes are bound to."""
+    basis: str
+    """`ApprovalBasis` as canonical JSON."""
+    view: str
+    """`ApprovalView` as canonical JSON. Content."""
+    requirement: str
+    """`Requirement` as JSON."""
+    interested: str
+    """JSON list of the persons who may not vote."""
+    state: str = Field(default="open", sa_column_kwargs={"server_default": "open"})
+    """`open`, `granted`, `denied`, `expired` or `voided`."""
+    opened_at: datetime = Field(sa_column=_at(default="now()"))
+    sla_at: datetime = Field(sa_column=_at())
+    expires_at: datetime = Field(sa_column=_at())
+    closed_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+
+
+class VoteRow(SQLModel, table=True):
+    """A signed vote, and what the run said to it."""
+
+    __tablename__ = "votes"
+    __table_args__ = (
+        Index("votes_by_request", "tenant", "request_id", "cast_at"),
+        Index(
+            "votes_one_a_person",
+            "tenant",
+            "request_id",
+            "person",
+            unique=True,
+            postgresql_where=text("state <> 'refused'"),
+        ),
+        Index("votes_waiting", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+    )
+    tenant: str = Field(primary_key=True)
+    decision_id: str = Field(primary_key=True)
+    request_id: str
+    run_id: str
+    person: str
+    display_name: str
+    verdict: str
+    reason: str
+    jws: str
+    """The signed vote as sent."""
+    state: str = Field(default="pending", sa_column_kwargs={"server_default": "pending"})
+    """`pending`, `accepted` or `refused`: as the run answered."""
+    refusal: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    last_error: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    cast_at: datetime = Field(sa_column=_at(default="now()"))
+    next_attempt_at: datetime = Field(sa_column=_at(default="now()"))
+    settled_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))

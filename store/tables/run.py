@@ -1,0 +1,198 @@
+"""Runs: definition, projection, hot state, transcript, journal, effects ledger, audit chain."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Index, LargeBinary, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+__all__ = ["AuditRow", "Definition", "EffectRow", "JournalRow", "MessageRow", "RunRow", "RunState"]
+
+JsonColumn = dict[str, object]
+
+
+def _now(*, nullable: bool = False) -> Column[datetime]:
+    return Column(DateTime(timezone=True), nullable=nullable, server_default=None if nullable else text("now()"))
+
+
+def _json(default: str = "{}") -> Column[JsonColumn]:
+    return Column(JSONB, nullable=False, server_default=text(f"'{default}'::jsonb"))
+
+
+class Definition(SQLModel, table=True):
+    """A pinned agent definition, by digest."""
+
+    __tablename__ = "definitions"
+    tenant: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    agent: str
+    body: str
+    """`PinnedAgent` as canonical JSON: text, so that its digest can be checked."""
+    created_at: datetime = Field(sa_column=_now())
+
+
+class RunRow(SQLModel, table=True):
+    """One run, for lists and pages. Written at its start and its end only."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("runs_newest", "tenant", text("opened_at desc"), "run_id"),
+        Index("runs_by_event", "tenant", "endpoint", "event_id"),
+    )
+    tenant: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    agent: str
+    agent_version: int
+    definition: str
+    endpoint: str | None = None
+    event_id: str | None = None
+    parent_run_id: str | None = None
+    root_run_id: str
+    on_behalf_of: str | None = None
+    interested: JsonColumn = Field(sa_column=_json("[]"))
+    """Persons who may not approve anything in this run."""
+    goal: str
+    """The event in short. Content."""
+    opened_at: datetime = Field(sa_column=_now())
+    closed_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    outcome: str | None = None
+    reason: str | None = None
+    detail: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    report: str | None = None
+    """`RunReport` as JSON. Content."""
+
+
+class RunState(SQLModel, table=True):
+    """The hot row of a run: chain head, counters, limits. Narrow, so that its many updates stay cheap."""
+
+    __tablename__ = "run_state"
+    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012 - SQLAlchemy's own form
+    tenant: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    """Rises with every change that a decision can depend on."""
+    audit_seq: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    audit_head: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    message_seq: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    steps: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    model_calls: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    tool_calls: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    effects: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    tokens_used: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    tokens_reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    micros_used: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    micros_reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    admitted: JsonColumn = Field(sa_column=_json())
+    """Admitted calls per tool."""
+    completed: JsonColumn = Field(sa_column=_json())
+    """Completed calls per tool."""
+    money_minor: JsonColumn = Field(sa_column=_json())
+    """Minor units moved or reserved, per currency."""
+    tainted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """Whether untrusted content has entered the run through a tool."""
+    closed: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+
+class MessageRow(SQLModel, table=True):
+    """One message of the transcript, once."""
+
+    __tablename__ = "messages"
+    tenant: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    step: int
+    call: int | None = None
+    """Position within the step's proposal, for tool messages."""
+    tokens: int
+    """Upper estimate of the tokens that it costs as input."""
+    content: str
+    """`Message` as JSON text."""
+
+
+class JournalRow(SQLModel, table=True):
+    """Result of one step's model call (call -1) or of one visit of a tool call. Insert, or return what is stored."""
+
+    __tablename__ = "journal"
+    tenant: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    step: int = Field(primary_key=True)
+    call: int = Field(primary_key=True)
+    visit: int = Field(primary_key=True)
+    state: str
+    """`reserved` or `done`."""
+    fence: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    """Rises when a later attempt takes over: only the newest may settle."""
+    tokens_reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    micros_reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    tokens_lost: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    """Tokens of attempts whose answer was lost: counted as charged."""
+    micros_lost: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    tool: str | None = None
+    control: str | None = None
+    """Control part of the result, as JSON text."""
+    message_seq: int | None = None
+    """Message that holds the content of the result."""
+    decision_seq: int | None = None
+    """Audit entry that holds the decision."""
+    started_at: datetime = Field(sa_column=_now())
+    done_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+
+
+class EffectRow(SQLModel, table=True):
+    """Effects ledger: one write, keyed by (run, step, call), never by attempt."""
+
+    __tablename__ = "effects"
+    __table_args__ = (
+        Index(
+            "effects_open_deed",
+            "tenant",
+            "tool",
+            "natural_key",
+            unique=True,
+            postgresql_where=text("natural_key <> '' and state in ('prepared', 'in_flight', 'unknown')"),
+        ),
+        Index("effects_done_deed", "tenant", "tool", "natural_key", postgresql_where=text("state = 'succeeded'")),
+        Index("effects_unknown", "tenant", "updated_at", postgresql_where=text("state = 'unknown'")),
+    )
+    tenant: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    step: int = Field(primary_key=True)
+    call: int = Field(primary_key=True)
+    tool: str
+    tool_version: int
+    service: str
+    arguments_digest: str
+    arguments: str
+    """Canonical JSON. Content."""
+    natural_key: str
+    state: str
+    fence: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    """Finish is compare-and-set on it."""
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    lease_until: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    first_sent_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    credential_expires_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    amount_minor: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    currency: str | None = None
+    request_id: str | None = None
+    """Approval under which it ran."""
+    output: str | None = None
+    """JSON text. Content."""
+    error: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    created_at: datetime = Field(sa_column=_now())
+    updated_at: datetime = Field(sa_column=_now())
+
+
+class AuditRow(SQLModel, table=True):
+    """Append-only record, chained per run: `hash = sha256(previous hash || body)`."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_by_kind", "tenant", "kind", "at"),)
+    tenant: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    at: datetime = Field(sa_column=_now())
+    kind: str
+    body: str
+    """JSON text, hashed as it stands."""
+    hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
