@@ -1,7 +1,9 @@
 """Bring a database to the current form: Alembic revisions, then the named functions of `store/sql`."""
 
 from pathlib import Path
+from typing import cast
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -9,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 
-__all__ = ["current", "head", "upgrade"]
+__all__ = ["current", "head", "run_file", "upgrade"]
 
 _FOLDER = Path(__file__).parent
 _FUNCTIONS = _FOLDER.parent / "sql"
@@ -32,6 +34,12 @@ def current(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
+def run_file(connection: Connection, file: Path) -> None:
+    """Run a file of several statements as it stands, in the connection's transaction."""
+    driver = cast("psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection)
+    driver.execute(file.read_bytes())
+
+
 def upgrade(url: str) -> None:
     """Migrate the database at a `postgresql://` address, as the owner of its tables. Repeatable, safe to run at once."""
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
@@ -42,6 +50,6 @@ def upgrade(url: str) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             for file in sorted(_FUNCTIONS.glob("*.sql")):
-                connection.exec_driver_sql(file.read_text(encoding="utf-8"))
+                run_file(connection, file)
     finally:
         engine.dispose()

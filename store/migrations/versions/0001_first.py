@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from store.migrations import run_file
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -14,7 +16,7 @@ def upgrade() -> None:
     """Create everything."""
     folder = Path(__file__).parent
     for name in ("0001_tables.sql", "0001_access.sql"):
-        op.execute((folder / name).read_text(encoding="utf-8").replace(":", r"\:"))
+        run_file(op.get_bind(), folder / name)
 
 
 def downgrade() -> None:

@@ -1,0 +1,124 @@
+-- The two phases of a model call. Each is one statement for its caller: it sets the tenant, locks the run's hot row,
+-- and everything it writes commits together.
+
+drop function if exists reserve_model_call;
+create function reserve_model_call(
+    p_tenant text, p_run text, p_step int,
+    p_overhead_tokens bigint, p_output_tokens bigint,
+    p_input_price bigint, p_output_price bigint, -- micro-dollars per million tokens, the dearest that can apply
+    p_limit_steps int, p_limit_tokens bigint, p_limit_micros bigint,
+    out kind text, -- stored, reserved, limit, closed, absent
+    out fence int, out limit_name text, out control text, out messages text,
+    out tokens_lost bigint, out micros_lost bigint
+) language plpgsql as $$
+declare
+    s run_state;
+    j journal;
+    input_tokens bigint;
+    need_tokens bigint;
+    need_micros bigint;
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
+    if not found then kind := 'absent'; return; end if;
+    select * into j from journal r
+        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1 and r.visit = 1;
+    if j.state = 'done' then
+        kind := 'stored';
+        control := j.control;
+        select m.content into messages from messages m
+            where m.tenant = p_tenant and m.run_id = p_run and m.seq = j.message_seq;
+        return;
+    end if;
+    if s.closed then kind := 'closed'; return; end if;
+
+    -- An earlier attempt reserved and never settled: its answer is lost, so it counts as charged.
+    tokens_lost := coalesce(j.tokens_lost, 0) + coalesce(j.tokens_reserved, 0);
+    micros_lost := coalesce(j.micros_lost, 0) + coalesce(j.micros_reserved, 0);
+    s.tokens_used := s.tokens_used + coalesce(j.tokens_reserved, 0);
+    s.micros_used := s.micros_used + coalesce(j.micros_reserved, 0);
+    s.tokens_reserved := s.tokens_reserved - coalesce(j.tokens_reserved, 0);
+    s.micros_reserved := s.micros_reserved - coalesce(j.micros_reserved, 0);
+
+    select coalesce(sum(m.tokens), 0), '[' || string_agg(m.content, ',' order by m.seq) || ']'
+        into input_tokens, messages
+        from messages m where m.tenant = p_tenant and m.run_id = p_run;
+    input_tokens := input_tokens + p_overhead_tokens;
+    need_tokens := input_tokens + p_output_tokens;
+    need_micros := ceil(input_tokens * p_input_price / 1e6) + ceil(p_output_tokens * p_output_price / 1e6);
+    limit_name := case
+        when p_step > p_limit_steps then 'steps'
+        when s.tokens_used + s.tokens_reserved + need_tokens > p_limit_tokens then 'tokens'
+        when s.micros_used + s.micros_reserved + need_micros > p_limit_micros then 'usd'
+    end;
+    kind := case when limit_name is null then 'reserved' else 'limit' end;
+    if kind = 'limit' then need_tokens := 0; need_micros := 0; messages := null; end if;
+
+    fence := coalesce(j.fence, 0) + 1;
+    insert into journal as r (tenant, run_id, step, call, visit, state, fence, tokens_reserved, micros_reserved,
+            tokens_lost, micros_lost)
+        values (p_tenant, p_run, p_step, -1, 1, 'reserved', fence, need_tokens, need_micros, tokens_lost, micros_lost)
+        on conflict (tenant, run_id, step, call, visit) do update set fence = excluded.fence,
+            tokens_reserved = excluded.tokens_reserved, micros_reserved = excluded.micros_reserved,
+            tokens_lost = excluded.tokens_lost, micros_lost = excluded.micros_lost;
+    update run_state r set tokens_used = s.tokens_used, micros_used = s.micros_used,
+            tokens_reserved = s.tokens_reserved + need_tokens, micros_reserved = s.micros_reserved + need_micros,
+            version = s.version + 1
+        where r.tenant = p_tenant and r.run_id = p_run;
+end $$;
+
+drop function if exists release_model_call;
+create function release_model_call( -- an attempt that certainly was not charged gives its reservation back
+    p_tenant text, p_run text, p_step int, p_fence int
+) returns boolean language plpgsql as $$
+declare
+    j journal;
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
+    select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
+        and r.visit = 1 and r.state = 'reserved' and r.fence = p_fence;
+    if not found then return false; end if;
+    update journal r set tokens_reserved = 0, micros_reserved = 0
+        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1 and r.visit = 1;
+    update run_state r set tokens_reserved = tokens_reserved - j.tokens_reserved,
+            micros_reserved = micros_reserved - j.micros_reserved, version = version + 1
+        where r.tenant = p_tenant and r.run_id = p_run;
+    return true;
+end $$;
+
+drop function if exists settle_model_call;
+create function settle_model_call(
+    p_tenant text, p_run text, p_step int, p_fence int,
+    p_tokens bigint, p_micros bigint, p_control text,
+    p_contents text[], p_calls int[], p_estimates int[], -- messages: the answer, then what the model is told about it
+    p_audit text,
+    out kind text -- settled, or lost: a later attempt took over
+) language plpgsql as $$
+declare
+    s run_state;
+    j journal;
+    chained bytea;
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
+    select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
+        and r.visit = 1;
+    if j.state is distinct from 'reserved' or j.fence <> p_fence then kind := 'lost'; return; end if;
+    insert into messages (tenant, run_id, seq, step, call, tokens, content)
+        select p_tenant, p_run, s.message_seq + n, p_step, c, e, t
+        from unnest(p_contents, p_calls, p_estimates) with ordinality as m(t, c, e, n);
+    chained := sha256(s.audit_head || convert_to(p_audit, 'UTF8'));
+    insert into audit (tenant, run_id, seq, kind, body, hash)
+        values (p_tenant, p_run, s.audit_seq + 1, 'model_replied', p_audit, chained);
+    update journal r set state = 'done', control = p_control, message_seq = s.message_seq + 1,
+            decision_seq = s.audit_seq + 1, done_at = now(), tokens_reserved = 0, micros_reserved = 0
+        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1 and r.visit = 1;
+    update run_state r set version = s.version + 1, audit_seq = s.audit_seq + 1, audit_head = chained,
+            message_seq = s.message_seq + cardinality(p_contents), steps = greatest(s.steps, p_step),
+            model_calls = s.model_calls + 1,
+            tokens_used = s.tokens_used + p_tokens, tokens_reserved = s.tokens_reserved - j.tokens_reserved,
+            micros_used = s.micros_used + p_micros, micros_reserved = s.micros_reserved - j.micros_reserved
+        where r.tenant = p_tenant and r.run_id = p_run;
+    kind := 'settled';
+end $$;
