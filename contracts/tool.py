@@ -1,6 +1,7 @@
 """The tool contract: a narrow, typed, versioned function whose decorator states everything the gate must know about it."""
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -20,7 +21,6 @@ __all__ = [
     "RateLimited",
     "RefusedBeforeSend",
     "Rejected",
-    "ResourceRef",
     "Service",
     "ServiceReply",
     "Tier",
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 MAX_TIMEOUT_S = 900
+_RESOURCE_TYPE = re.compile(r"^[A-Z][A-Za-z0-9]{0,40}$")
 
 
 class Tier(IntEnum):
@@ -66,15 +67,6 @@ class Money(Record):
     """Integer minor units (cents)."""
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     """ISO 4217 code."""
-
-
-class ResourceRef(Record):
-    """What a call acts on, as policy sees it."""
-
-    type: str = Field(pattern=r"^[A-Z][A-Za-z0-9]{0,40}$")
-    """Entity type, such as `Order`."""
-    id: str = Field(min_length=1, max_length=200)
-    """Identity within the tenant."""
 
 
 class ServiceReply(Record):
@@ -196,8 +188,10 @@ class Tool:
     args_model: type[BaseModel]
     output_model: type[BaseModel]
     function: ToolFunction
-    resource: Callable[[Any], ResourceRef]
-    """What a call with these arguments acts on."""
+    resource_type: str
+    """Entity type of what it acts on, such as `Order`."""
+    resource_id: Callable[[Any], str]
+    """Identity, within the tenant, of what a call with these arguments acts on."""
     natural_key: Callable[[Any], str]
     """The deed itself (order and purpose), so that proposing it again is noticed; empty for none."""
     money: Callable[[Any], Money | None]
@@ -233,7 +227,7 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
     tier: Tier,
     effect: Effect,
     owner: str,
-    resource: Callable[[Any], ResourceRef],
+    resource: tuple[str, Callable[[Any], str]],
     service: str = "",
     scopes: tuple[str, ...] = (),
     timeout_s: float = 5,
@@ -253,6 +247,9 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
 ) -> Callable[[Callable[[ArgsT, ToolContext], Awaitable[OutT]]], Tool]:
     """Declare a tool: `async def name(args: ArgsModel, ctx: ToolContext) -> OutputModel`.
 
+    `resource` names what a call acts on, as policy sees it: the entity type and how to tell the identity from the
+    arguments, such as `("Order", lambda args: args.order_id)`.
+
     Raises:
         TypeError: the function's signature is not of that form, or the declaration contradicts itself.
     """
@@ -261,6 +258,9 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
         raise TypeError(msg)
     if effect is Effect.WRITE and (tier is Tier.READ_ONLY or cacheable_s):
         msg = f"{name}: a write has a tier above READ_ONLY and cannot be cached"
+        raise TypeError(msg)
+    if not _RESOURCE_TYPE.match(resource[0]):
+        msg = f"{name}: the resource type {resource[0]!r} must be a capitalised word, such as Order"
         raise TypeError(msg)
     if not 0 < timeout_s <= MAX_TIMEOUT_S:
         msg = f"{name}: timeout_s must be above 0 and at most {MAX_TIMEOUT_S}"
@@ -282,7 +282,8 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
             args_model=args_model,
             output_model=output_model,
             function=function,
-            resource=resource,
+            resource_type=resource[0],
+            resource_id=resource[1],
             natural_key=natural_key,
             money=money,
             compensation=compensation,
