@@ -172,6 +172,8 @@ class Usage(Record):
     """Written to the provider's cache."""
     output_tokens: int = Field(default=0, ge=0)
     reasoning_tokens: int = Field(default=0, ge=0)
+    estimated: bool = False
+    """True where the provider reported nothing and the count is ours, from above."""
 
     @property
     def total_tokens(self) -> int:

@@ -98,5 +98,3 @@ class Database:
         """A transaction without a tenant: for the dispatch role, and for tables that have none."""
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
             yield cursor
-
-

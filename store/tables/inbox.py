@@ -46,9 +46,7 @@ class Alarm(SQLModel, table=True):
 
     __tablename__ = "alarms"
     __table_args__ = (Index("alarms_newest", "tenant", text("at desc")),)
-    alarm_id: int | None = Field(
-        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
-    )
+    alarm_id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     tenant: str
     at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()")))
     kind: str
