@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+PLACES = (Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),)
 INSTALL_TIMEOUT_S = 900
 
 
@@ -18,7 +18,7 @@ def find_browser() -> Path | None:
     for name in NAMES:
         if found := shutil.which(name):
             return Path(found)
-    return MAC if MAC.is_file() else None
+    return next((place for place in PLACES if place.is_file()), None)
 
 
 def _install() -> None:
