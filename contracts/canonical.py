@@ -7,9 +7,9 @@ from typing import cast
 import rfc8785
 from pydantic import BaseModel
 
-__all__ = ["canonical_bytes", "digest", "digest_bytes", "run_id_for"]
+__all__ = ["canonical_bytes", "digest", "digest_bytes", "opaque_id", "run_id_for"]
 
-_RUN_ID_CHARACTERS = 26  # 130 bits of a SHA-256
+_ID_CHARACTERS = 26  # 130 bits of a SHA-256
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -32,7 +32,12 @@ def digest(value: object) -> str:
     return digest_bytes(canonical_bytes(value))
 
 
+def opaque_id(prefix: str, *parts: str | int) -> str:
+    """A deterministic id that tells nothing of what it was made from: `<prefix>-` and 26 characters of base32."""
+    raw = hashlib.sha256(canonical_bytes(parts)).digest()
+    return f"{prefix}-{base64.b32encode(raw).decode().lower()[:_ID_CHARACTERS]}"
+
+
 def run_id_for(tenant: str, *parts: str) -> str:
     """The deterministic, opaque id of the run that an origin (endpoint and event id, or parent and position) starts."""
-    raw = hashlib.sha256(canonical_bytes([tenant, *parts])).digest()
-    return "run-" + base64.b32encode(raw).decode().lower()[:_RUN_ID_CHARACTERS]
+    return opaque_id("run", tenant, *parts)

@@ -81,9 +81,18 @@ class Service(Protocol):
     """A system that a tool may call: address, credential and idempotency key are supplied by the gate, not by the tool."""
 
     async def request(
-        self, method: str, path: str, *, json: JsonObject | None = None, params: Mapping[str, str | int] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: JsonObject | None = None,
+        params: Mapping[str, str | int] | None = None,
+        arguments: JsonObject | None = None,
     ) -> ServiceReply:
         """Send one request.
+
+        `arguments` is what the credential is bound to where that is not the call's own arguments: for the reads of a
+        probe or a preview. A write is always bound to the call's own.
 
         Raises:
             ToolFault: one of its kinds for anything but a definite success.

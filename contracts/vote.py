@@ -66,7 +66,7 @@ class SignedVote(Record):
     """A vote as carried by the signal."""
 
     jws: str = Field(max_length=16_384)
-    """Compact JWS (EdDSA) whose payload is the vote's canonical JSON."""
+    """Compact JWS (Ed25519) whose payload is the vote's canonical JSON."""
 
 
 class VoteRefusal(StrEnum):
@@ -84,6 +84,8 @@ class VoteRefusal(StrEnum):
     SAME_PERSON = "same_person"
     REASON_MISSING = "reason_missing"
     INTERESTED_PARTY = "interested_party"
+    STALE_SIGN_IN = "stale_sign_in"
+    """The approver signed in too long before the vote."""
 
 
 class VoteAccepted(Record):

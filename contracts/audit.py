@@ -1,0 +1,138 @@
+"""Entries of the audit chain: one body per kind, hashed as its JSON text stands."""
+
+from typing import Literal
+
+from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName, UserName
+from contracts.call import CallStatus, EffectState
+from contracts.decision import DecisionRecord
+from contracts.event import Origin
+from contracts.model import Usage
+from contracts.outcome import Outcome, OutcomeReason, RunTotals
+from contracts.run_activities import ApprovalState
+
+__all__ = [
+    "ApprovalAsked",
+    "ApprovalClosed",
+    "CallDecided",
+    "CallFinished",
+    "EffectDoubted",
+    "EffectResolved",
+    "ModelReplied",
+    "RunClosed",
+    "RunOpened",
+]
+
+
+class RunOpened(Record):
+    """First entry of a run."""
+
+    agent: AgentName
+    definition: Digest
+    origin: Origin
+    on_behalf_of: UserName | None
+
+
+class ModelReplied(Record):
+    """An answer of a model was settled."""
+
+    step: int
+    control: str
+    """Kind of the turn: calls, finish or malformed."""
+    answer_digest: Digest
+    """Digest of the assistant's message as stored."""
+    transcript_digest: Digest
+    """Digest of the messages that it answers."""
+    served_model: str
+    request_id: str
+    """The provider's id of the request."""
+    usage: Usage
+    tokens: int
+    """Settled for the step, lost attempts included."""
+    micros: Micros
+
+
+class CallDecided(Record):
+    """A visit of a call was decided: admitted, or settled without running."""
+
+    step: int
+    call: int
+    visit: int
+    tool: ToolName
+    arguments_digest: Digest
+    verdict: Literal["admitted", "settled"]
+    status: CallStatus | None
+    """Of a settled visit."""
+    message: str
+    """What the model was told, of a settled visit."""
+    decision: DecisionRecord | None
+    """None when it was settled before policy was asked."""
+    evidence: dict[str, JsonObject]
+    """Per argument: where its value was found in the recorded values."""
+
+
+class CallFinished(Record):
+    """An admitted call ended."""
+
+    step: int
+    call: int
+    visit: int
+    tool: ToolName
+    status: CallStatus
+    effect: EffectState | None
+    output_digest: Digest | None
+    error: str
+    attempts: int
+
+
+class EffectDoubted(Record):
+    """A lease lapsed: whether the write happened is not known."""
+
+    step: int
+    call: int
+    visit: int
+
+
+class EffectResolved(Record):
+    """A doubt ended, or was confirmed."""
+
+    step: int
+    call: int
+    visit: int
+    tool: ToolName
+    state: EffectState
+    how: Literal["probe", "no_proof", "person"]
+    """Who or what told."""
+    detail: str
+
+
+class ApprovalAsked(Record):
+    """People were asked."""
+
+    request_id: str
+    step: int
+    call: int
+    visit: int
+    tool: ToolName
+    digest: Digest
+    requirement: str
+    """Id of the rung."""
+    policies: tuple[str, ...]
+
+
+class ApprovalClosed(Record):
+    """An approval request ended."""
+
+    request_id: str
+    state: ApprovalState
+    decision_ids: tuple[str, ...]
+    by: tuple[str, ...]
+    """Persons whose votes counted."""
+
+
+class RunClosed(Record):
+    """Last entry of a run."""
+
+    outcome: Outcome
+    reason: OutcomeReason
+    detail: str
+    totals: RunTotals

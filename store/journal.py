@@ -1,0 +1,240 @@
+"""The hot path: one statement per phase of a step. Each function here calls the function of that name in `store/sql`."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from contracts.base import JsonObject
+from store.database import Database
+
+__all__ = [
+    "Admission",
+    "LoadedCall",
+    "ModelReservation",
+    "admit_call",
+    "finish_call",
+    "load_call",
+    "release_model_call",
+    "reserve_model_call",
+    "settle_model_call",
+]
+
+
+@dataclass(frozen=True)
+class ModelReservation:
+    """What `reserve_model_call` found or did."""
+
+    kind: Literal["stored", "reserved", "limit", "closed", "absent"]
+    fence: int
+    limit: str
+    control: str
+    """Of `stored`: the settled result without its content."""
+    messages: str
+    """Of `reserved`: the transcript as a JSON list. Of `stored`: the assistant's message."""
+    tokens_lost: int
+    """Tokens of earlier attempts whose answer was lost."""
+    micros_lost: int
+
+
+async def reserve_model_call(  # noqa: PLR0913 - the statement's own parameters
+    db: Database,
+    tenant: str,
+    run_id: str,
+    step: int,
+    *,
+    overhead_tokens: int,
+    output_tokens: int,
+    input_price: int,
+    output_price: int,
+    limit_steps: int,
+    limit_tokens: int,
+    limit_micros: int,
+) -> ModelReservation:
+    """Reserve tokens and cost for the step's model call, or return what an earlier attempt settled."""
+    row = await db.call(
+        "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tenant, run_id, step, overhead_tokens, output_tokens, input_price, output_price,
+         limit_steps, limit_tokens, limit_micros),
+    )  # fmt: skip
+    return ModelReservation(
+        kind=row["kind"],
+        fence=row["fence"] or 0,
+        limit=row["limit_name"] or "",
+        control=row["control"] or "",
+        messages=row["messages"] or "",
+        tokens_lost=row["tokens_lost"] or 0,
+        micros_lost=row["micros_lost"] or 0,
+    )
+
+
+async def release_model_call(db: Database, tenant: str, run_id: str, step: int, fence: int) -> None:
+    """Give back the reservation of an attempt that certainly was not charged."""
+    await db.call("select release_model_call(%s, %s, %s, %s)", (tenant, run_id, step, fence))
+
+
+async def settle_model_call(  # noqa: PLR0913 - the statement's own parameters
+    db: Database,
+    tenant: str,
+    run_id: str,
+    step: int,
+    fence: int,
+    *,
+    tokens: int,
+    micros: int,
+    control: str,
+    messages: list[tuple[str, int | None, int]],
+    audit: str,
+) -> bool:
+    """Store the answer and everything that follows from it.
+
+    Args:
+        messages: JSON text, position of the call that it answers if any, and estimated tokens, in order.
+
+    Returns:
+        False when a later attempt took over: read again what it settled.
+    """
+    row = await db.call(
+        "select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s)",
+        (tenant, run_id, step, fence, tokens, micros, control, [text for text, _, _ in messages],
+         [call for _, call, _ in messages], [size for _, _, size in messages], audit),
+    )  # fmt: skip
+    return row["kind"] == "settled"
+
+
+@dataclass(frozen=True)
+class LoadedCall:
+    """Everything that a decision about a call depends on, read in one snapshot."""
+
+    stored: str
+    """Control of this visit if it is settled, as JSON text; else empty."""
+    stored_decision: str
+    stored_message: str
+    proposal: str
+    """The model's message of the step, as JSON text; empty when the step has none."""
+    run: JsonObject
+    agent: JsonObject | None
+    """The agent's state in the tenant; None: it has none, so it is off."""
+    effect: JsonObject | None
+    """The call's row of the effects ledger."""
+    settled_visit: int | None
+    halted_by: str
+    """The kill switch that holds, such as `tool:payments.issue_refund`; empty: none."""
+    now_s: int
+    values: str
+    """The event and every tool message of the run as a JSON list; `[]` unless asked for."""
+
+
+async def load_call(  # noqa: PLR0913 - the statement's own parameters
+    db: Database,
+    tenant: str,
+    run_id: str,
+    step: int,
+    call: int,
+    visit: int,
+    *,
+    agent: str,
+    tool: str,
+    with_values: bool,
+) -> LoadedCall | None:
+    """Read a call and its surroundings; None when there is no such run."""
+    row = await db.call(
+        "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s)",
+        (tenant, run_id, step, call, visit, agent, tool, with_values),
+    )
+    if not row["found"]:
+        return None
+    return LoadedCall(
+        stored=row["stored"] or "",
+        stored_decision=row["stored_decision"] or "",
+        stored_message=row["stored_message"] or "",
+        proposal=row["proposal"] or "",
+        run=cast("JsonObject", row["run"]),
+        agent=cast("JsonObject | None", row["agent"]),
+        effect=cast("JsonObject | None", row["effect"]),
+        settled_visit=row["settled_visit"],
+        halted_by=row["halted_by"] or "",
+        now_s=row["now_s"],
+        values=row["recorded"] or "[]",
+    )
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What the gate's statement did."""
+
+    kind: Literal["admitted", "recorded", "stale", "halted", "limit", "deed_open", "stored"]
+    fence: int
+    effect_fence: int
+    detail: str
+    """The switch, the limit, the other call with the same deed, or `repeated` where that alone was stale."""
+
+
+async def admit_call(  # noqa: PLR0913 - the statement's own parameters
+    db: Database,
+    tenant: str,
+    run_id: str,
+    step: int,
+    call: int,
+    visit: int,
+    *,
+    agent: str,
+    tool: str,
+    version: int,
+    agent_version: int,
+    repeated: bool,
+    verdict: Literal["read", "write", "record"],
+    control: str,
+    message: tuple[str, int] | None,
+    audit: str,
+    limit_tool_calls: int,
+    effect: JsonObject | None,
+) -> Admission:
+    """Admit a call, or record that it is not; only if nothing that the decision was made on has changed.
+
+    Args:
+        version: version of the run's state that the decision was made on.
+        message: what the model is told (JSON text, estimated tokens), of a record that settles the call.
+        effect: the ledger's columns, of a write.
+    """
+    row = await db.call(
+        "select * from admit_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tenant, run_id, step, call, visit, agent, tool, version, agent_version, repeated, verdict, control,
+         message[0] if message else None, message[1] if message else None, audit, limit_tool_calls,
+         json.dumps(effect) if effect is not None else None),
+    )  # fmt: skip
+    return Admission(
+        kind=row["kind"], fence=row["fence"] or 0, effect_fence=row["effect_fence"] or 0, detail=row["detail"] or ""
+    )
+
+
+async def finish_call(  # noqa: PLR0913 - the statement's own parameters
+    db: Database,
+    tenant: str,
+    run_id: str,
+    step: int,
+    call: int,
+    visit: int,
+    *,
+    tool: str,
+    fence: int,
+    control: str,
+    message: tuple[str, int] | None,
+    completed: bool,
+    tainted: bool,
+    audit: str,
+    effect_state: str | None,
+    effect_fence: int,
+    output: str | None,
+    error: str,
+) -> bool:
+    """Store what became of an admitted call.
+
+    Returns:
+        False when a later attempt took over: read again what it settled.
+    """
+    row = await db.call(
+        "select * from finish_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tenant, run_id, step, call, visit, tool, fence, control, message[0] if message else None,
+         message[1] if message else None, completed, tainted, audit, effect_state, effect_fence, output, error),
+    )  # fmt: skip
+    return row["kind"] == "finished"
