@@ -1,0 +1,74 @@
+"""The one contract that every model provider meets, and the choice of one for a pinned model."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Protocol
+
+from activities.models.errors import ModelUnavailable
+from contracts.model import ModelReply, ModelRequest
+
+__all__ = ["HEARTBEAT_S", "Heartbeat", "ModelProvider", "Progress", "bounded"]
+
+Heartbeat = Callable[[str], None]
+HEARTBEAT_S = 5.0
+"""A call in progress says so at least this often, also while the model thinks in silence."""
+
+
+class ModelProvider(Protocol):
+    """Answers one request. Never retries by itself."""
+
+    async def complete(self, request: ModelRequest, heartbeat: Heartbeat) -> ModelReply:
+        """Ask the model.
+
+        Raises:
+            ModelUnavailable: may be sent again.
+            ModelRejected: useless to send again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
+
+
+class Progress:
+    """What has been received so far, for the heartbeat's note: a length, never content."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+
+    def add(self, text: str) -> None:
+        """Count received text."""
+        self.characters += len(text)
+
+
+@asynccontextmanager
+async def bounded(timeout_s: float, heartbeat: Heartbeat) -> AsyncGenerator[Progress]:
+    """Bound a call in time and heartbeat while it lasts; cancellation passes through and closes the stream.
+
+    The SDK's own timeout bounds single reads: a server that drips bytes would hold it for ever. This bounds the whole.
+
+    Raises:
+        ModelUnavailable: the time is over.
+    """
+    progress = Progress()
+    beating = asyncio.create_task(_beat(progress, heartbeat))
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield progress
+    except TimeoutError:
+        raise ModelUnavailable(
+            f"no complete answer within {timeout_s:g} s ({progress.characters} characters had come)",
+            possibly_charged=True,
+        ) from None
+    finally:
+        beating.cancel()
+
+
+async def _beat(progress: Progress, heartbeat: Heartbeat) -> None:
+    start = monotonic()
+    while True:
+        heartbeat(f"{progress.characters} characters after {monotonic() - start:.0f} s")
+        await asyncio.sleep(HEARTBEAT_S)
