@@ -1,1 +1,11 @@
-"""The one place that reads the environment: every setting, with its source and its meaning."""
+"""The one place that reads the environment: every setting, with its source and its meaning.
+
+`get_settings()` merges, strongest first: `COUNTERSIGN_*` variables, the standard names (`DATABASE_URL`,
+`OPENAI_API_KEY`, …), the `.env` file, and the file in which `countersign up` writes where its servers listen.
+"""
+
+from settings.errors import SettingsError
+from settings.load import get_settings
+from settings.model import Settings
+
+__all__ = ["Settings", "SettingsError", "get_settings"]

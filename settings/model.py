@@ -1,0 +1,180 @@
+"""Every setting. Names are stable: the variable of a field is `COUNTERSIGN_` and the field's name in capitals."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from settings.errors import SettingsError
+from settings.sources import ENV_PREFIX, ROOT, sources
+
+__all__ = ["Settings"]
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+BaseUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/[^\s?#]*)?$")]
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        msg = "must start with postgresql://"
+        raise ValueError(msg)
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+FilePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """What an installation decides. Secrets are `SecretStr`: they do not show in a repr, a log or an error."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    # State and data files
+    state_dir: FilePath = ROOT / ".countersign"
+    """Folder of everything that the embedded stack keeps: databases, keys, logs. One installation, one folder."""
+    models_file: FilePath = ROOT / "settings" / "models.yaml"
+    """Model map: the names that agents use, with provider, pinned model id and price."""
+    endpoints_file: FilePath = ROOT / "settings" / "endpoints.yaml"
+    """Event endpoints: which agent an event starts, and which of its fields are trusted."""
+    ladder_file: FilePath = ROOT / "settings" / "ladder.yaml"
+    """Approval ladder: what can be asked of people, in ascending order."""
+
+    # Postgres
+    database_url: DatabaseUrl | None = None
+    """Postgres of the application, as a login that is a member of the roles below; unset: the embedded one."""
+    migration_database_url: DatabaseUrl | None = None
+    """The same database as the owner of the tables, for migrations alone; unset: `database_url`."""
+    database_role: RoleName = "countersign_app"
+    """Role that every connection of the application takes on: no owner, no BYPASSRLS."""
+    dispatch_role: RoleName = "countersign_dispatch"
+    """Role of the dispatchers: sees every tenant, but only what waits to be delivered."""
+    store_wait_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Longest wait of a run for a store that is down, before it ends safely. Seconds."""
+
+    # Temporal
+    temporal_address: Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$")] | None = None
+    """Host and port of an external Temporal server; unset: the embedded one."""
+    temporal_namespace: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "default"
+    """Namespace of the runs."""
+    temporal_tls: bool = False
+    """Speak TLS to the Temporal server. On by itself when an API key or a client certificate is set."""
+    temporal_tls_ca_file: FilePath | None = None
+    """Certificate authority of the Temporal server, PEM; unset: the system's."""
+    temporal_tls_cert_file: FilePath | None = None
+    """Client certificate for mutual TLS, PEM."""
+    temporal_tls_key_file: FilePath | None = None
+    """Private key of the client certificate, PEM."""
+    temporal_api_key: SecretStr | None = None
+    """API key of Temporal Cloud."""
+    temporal_task_queue: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "countersign"
+    """Task queue of the runs and their activities."""
+
+    # Addresses of our own processes
+    web_host: Host = "127.0.0.1"
+    """Interface on which the approval form listens."""
+    web_port: Port = 8400
+    """Port of the approval form."""
+    web_url: BaseUrl = Field(default_factory=lambda data: f"http://{data['web_host']}:{data['web_port']}")
+    """Public base address of the approval form, as it stands in notifications."""
+    intake_host: Host = "127.0.0.1"
+    """Interface on which the event intake listens."""
+    intake_port: Port = 8401
+    """Port of the event intake."""
+    worker_host: Host = "127.0.0.1"
+    """Interface on which the worker answers health checks."""
+    worker_port: Port = 8403
+    """Port of the worker's health checks (`/healthz`, `/readyz`)."""
+
+    # The embedded stack alone
+    backoffice_port: Port = 8402
+    """Port of the example system of record."""
+    temporal_port: Port = 7233
+    """Port of the embedded Temporal server."""
+    temporal_ui_port: Port = 8233
+    """Port of the embedded Temporal server's own pages, which `countersign up --ui` serves."""
+
+    # What tools talk to
+    services: dict[str, BaseUrl] = Field(
+        default_factory=lambda data: {"backoffice": f"http://127.0.0.1:{data['backoffice_port']}"}
+    )
+    """Base address of each system that tools talk to, by service name. A JSON object in the environment."""
+
+    # Keys
+    vote_key_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "vote.jwk")
+    """Private Ed25519 key (JWK) that signs votes. Only the approvals process reads it."""
+    vote_public_keys_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "vote.jwks.json")
+    """Public keys (JWKS) that belong to `vote_key_file`."""
+    credential_key_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "credential.jwk")
+    """Private Ed25519 key (JWK) with which the gate signs tool credentials. Only workers read it."""
+    credential_public_keys_file: FilePath = Field(
+        default_factory=lambda data: data["state_dir"] / "keys" / "credential.jwks.json"
+    )
+    """Public keys (JWKS) that belong to `credential_key_file`; the systems that tools talk to verify with them."""
+    endpoint_secrets_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "endpoints.json")
+    """Signing secrets of the event endpoints: a JSON object, endpoint name to a list of `whsec_…` (new one first)."""
+    session_secret_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "session.secret")
+    """Secret of the web sessions and their CSRF tokens, one line."""
+    backoffice_admin_token_file: FilePath = Field(
+        default_factory=lambda data: data["state_dir"] / "keys" / "backoffice-admin.token"
+    )
+    """Token of the example system of record's admin endpoints, one line; for demo and tests."""
+
+    # Models
+    model_provider: Literal["auto", "scripted", "openai", "anthropic", "compatible"] = "auto"
+    """Which provider answers. `auto`: the one for which there is a key or a base address, else the scripted one."""
+    openai_api_key: SecretStr | None = None
+    """Key of OpenAI, or of the compatible server at `openai_base_url`."""
+    openai_base_url: BaseUrl | None = None
+    """Base address of a server that speaks OpenAI's chat completions; set: it is used instead of OpenAI."""
+    compatible_model: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Model id to ask of the server at `openai_base_url`; unset: the one in the model map."""
+    anthropic_api_key: SecretStr | None = None
+    """Key of Anthropic."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important kind of log line that the processes write."""
+
+    @property
+    def stack_file(self) -> Path:
+        """Where `countersign up` writes what runs where."""
+        return self.state_dir / "stack.json"
+
+    def database_address(self) -> str:
+        """The application's database, with its password. Raises SettingsError when there is none."""
+        if self.database_url is None:
+            raise SettingsError("no database is known. Start the stack with `countersign up`, or set DATABASE_URL.")
+        return self.database_url.get_secret_value()
+
+    def migration_database_address(self) -> str:
+        """The database as the owner of its tables. Raises SettingsError when there is none."""
+        if self.migration_database_url is None:
+            return self.database_address()
+        return self.migration_database_url.get_secret_value()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources, strongest first; the docstring of the package says which they are."""
+        del dotenv_settings, file_secret_settings
+        return (init_settings, *sources(settings_cls, env_settings))
