@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from typing import cast
+from typing import Any
 
 import rfc8785
 from pydantic import BaseModel
@@ -18,8 +18,8 @@ def canonical_bytes(value: object) -> bytes:
     Raises:
         rfc8785.CanonicalizationError: a float that is not finite, an integer beyond 2**53 - 1, or a value outside JSON.
     """
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return rfc8785.dumps(cast("dict[str, object]", plain))
+    plain: Any = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return rfc8785.dumps(plain)
 
 
 def digest_bytes(data: bytes) -> str:

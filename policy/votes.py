@@ -1,0 +1,191 @@
+"""Votes: who signed what, whether a run may count it, and whether enough people have said yes. Pure: time is passed in.
+
+The same functions judge in the workflow (and again when its history replays), in the gate, and before the form signs.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+import rfc8785
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+from pydantic import ValidationError
+
+from contracts.canonical import canonical_bytes
+from contracts.decision import Requirement
+from contracts.run_activities import ApprovalOpened
+from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VoteRefusal, VoteRefused
+
+__all__ = [
+    "CLOCK_SKEW_S",
+    "MIN_REASON_CHARACTERS",
+    "SIGN_IN_TIER_4_S",
+    "SIGN_IN_USUAL_S",
+    "VOTE_ALGORITHM",
+    "VOTE_TYPE",
+    "judge_vote",
+    "may_decide",
+    "quorum",
+    "read_vote",
+    "reason_missing",
+    "satisfied",
+    "sign_in_limit_s",
+]
+
+VOTE_ALGORITHM = "Ed25519"
+"""RFC 9864's name of EdDSA with this curve; the older name says less and is deprecated. No other is accepted."""
+VOTE_TYPE = "countersign-vote+jws"
+"""The token's `typ` (RFC 8725, 3.11): nothing else that the same key might ever sign passes for a vote."""
+MIN_REASON_CHARACTERS = 3
+SIGN_IN_USUAL_S = 12 * 3_600
+"""How long before the vote the approver may have proved who they are."""
+SIGN_IN_TIER_4_S = 15 * 60
+"""The same, for what cannot be undone."""
+CLOCK_SKEW_S = 60
+"""How far the clocks of the approvals service and the run may differ; more is a fault that a worker stops at."""
+
+_HIGHEST_TIER = 4
+_MAX_CHARACTERS = 16_384
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+
+
+def read_vote(signed: SignedVote, keys: Mapping[str, str]) -> Vote | VoteRefusal:
+    """The statement that a known key signed, or why it is none. Never raises, whatever the input.
+
+    `keys` are public Ed25519 JWKs as JSON text, by key id. Signed bytes that are not the canonical JSON of the vote
+    that they parse to are refused: one statement has one form.
+    """
+    found = _open(signed.jws)
+    if found is None:
+        return VoteRefusal.MALFORMED
+    token, key_id = found
+    key = _public_key(keys.get(key_id))
+    if key is None:
+        return VoteRefusal.UNKNOWN_KEY
+    try:
+        if not jws.validate_compact(token, key, algorithms=[VOTE_ALGORITHM]):
+            return VoteRefusal.BAD_SIGNATURE
+    except (JoseError, ValueError, TypeError):
+        return VoteRefusal.BAD_SIGNATURE
+    payload = token.payload
+    try:
+        vote = Vote.model_validate_json(payload or b"")
+        return vote if canonical_bytes(vote) == payload else VoteRefusal.MALFORMED
+    except (ValidationError, rfc8785.CanonicalizationError):
+        return VoteRefusal.MALFORMED
+
+
+def judge_vote(  # noqa: PLR0911 - one return for each rule, in the order in which a person would want to hear it
+    vote: Vote,
+    *,
+    opened: ApprovalOpened,
+    run_id: str,
+    tenant: str,
+    interested: Collection[str],
+    accepted: Sequence[Vote],
+    now_s: float,
+) -> VoteAccepted | VoteRefused:
+    """Whether a vote that `read_vote` verified counts for this request.
+
+    `accepted` are the votes that count already; `interested` the persons who may not decide; `now_s` Unix seconds.
+    A denial needs a member of any group that was asked; an approval one of a group that is still short of people.
+    """
+    if vote.tenant != tenant or vote.run_id != run_id:
+        return VoteRefused(refusal=VoteRefusal.WRONG_RUN)
+    if vote.request_id != opened.request_id:
+        return VoteRefused(refusal=VoteRefusal.UNKNOWN_REQUEST)
+    if vote.digest != opened.digest:
+        return VoteRefused(refusal=VoteRefusal.WRONG_DIGEST)
+    if vote.authenticated_at > vote.voted_at + CLOCK_SKEW_S or vote.voted_at > now_s + CLOCK_SKEW_S:
+        return VoteRefused(refusal=VoteRefusal.MALFORMED)
+    if now_s >= min(vote.expires_at, opened.expires_at):
+        return VoteRefused(refusal=VoteRefusal.EXPIRED)
+    if vote.voted_at - vote.authenticated_at > sign_in_limit_s(opened.tier):
+        return VoteRefused(refusal=VoteRefusal.STALE_SIGN_IN)
+    if {vote.person.casefold(), vote.subject.casefold()} & {name.casefold() for name in interested}:
+        return VoteRefused(refusal=VoteRefusal.INTERESTED_PARTY)
+    if any(vote.person.casefold() == other.person.casefold() for other in accepted):
+        return VoteRefused(refusal=VoteRefusal.SAME_PERSON)
+    if not may_decide(opened.requirement, vote, accepted):
+        return VoteRefused(refusal=VoteRefusal.NOT_ELIGIBLE)
+    if reason_missing(vote.verdict, vote.reason, opened.tier):
+        return VoteRefused(refusal=VoteRefusal.REASON_MISSING)
+    return VoteAccepted()
+
+
+def sign_in_limit_s(tier: int) -> int:
+    """How long before a vote on a call of that tier the approver may have signed in, in seconds."""
+    return SIGN_IN_TIER_4_S if tier >= _HIGHEST_TIER else SIGN_IN_USUAL_S
+
+
+def reason_missing(verdict: Verdict, reason: str, tier: int) -> bool:
+    """Whether the vote needs a reason and has none: every denial does, and every vote on a call of the highest tier."""
+    return (verdict is Verdict.DENY or tier >= _HIGHEST_TIER) and len(reason.strip()) < MIN_REASON_CHARACTERS
+
+
+def may_decide(requirement: Requirement, vote: Vote, accepted: Sequence[Vote]) -> bool:
+    """Whether the voter's groups fit: for a denial any group that was asked, for an approval one still short."""
+    if vote.verdict is Verdict.DENY:
+        return any(need.group in vote.groups for need in requirement.needs)
+    return _seated(requirement, (*accepted, vote)) > _seated(requirement, accepted)
+
+
+def quorum(requirement: Requirement, accepted: Sequence[Vote]) -> bool:
+    """Whether the approvals among these votes meet every need, each person counting for one of them."""
+    return _seated(requirement, accepted) == requirement.persons
+
+
+def satisfied(ladder: Sequence[Requirement], votes: Sequence[Vote]) -> tuple[str, ...]:
+    """Ids of all rungs, in the ladder's order, whose needs these approvers meet."""
+    return tuple(rung.id for rung in ladder if quorum(rung, votes))
+
+
+def _seated(requirement: Requirement, votes: Sequence[Vote]) -> int:
+    """How many of the needed seats these approvers can fill at once: a maximum bipartite matching.
+
+    Counting per group would let a member of two groups count twice; first come, first served would let them take the
+    only seat that somebody else fits. At most 25 seats and 20 votes, so augmenting paths are plenty.
+    """
+    seats = [need.group for need in requirement.needs for _ in range(need.count)]
+    people = {vote.person.casefold(): vote.groups for vote in reversed(votes) if vote.verdict is Verdict.APPROVE}
+    taken: dict[int, str] = {}
+
+    def seat(person: str, tried: set[int]) -> bool:
+        for index, group in enumerate(seats):
+            if group in people[person] and index not in tried:
+                tried.add(index)
+                if index not in taken or seat(taken[index], tried):
+                    taken[index] = person
+                    return True
+        return False
+
+    return sum(seat(person, set()) for person in people)
+
+
+def _open(text: str) -> tuple[jws.CompactSignature, str] | None:
+    """The token and the key id that its header names; nothing of it is verified yet."""
+    if len(text) > _MAX_CHARACTERS or not _COMPACT.fullmatch(text):
+        return None
+    try:
+        token = jws.extract_compact(text.encode())
+    except (JoseError, ValueError, TypeError, AttributeError, RecursionError):
+        return None  # a stranger's JSON of any shape and depth
+    header = cast("object", token.headers())
+    key_id = cast("dict[str, object]", header).get("kid") if isinstance(header, dict) else None
+    # Compared whole, so that neither another algorithm nor a critical extension can come in by the header.
+    if not isinstance(key_id, str) or header != {"alg": VOTE_ALGORITHM, "kid": key_id, "typ": VOTE_TYPE}:
+        return None
+    return token, key_id
+
+
+def _public_key(text: str | None) -> OKPKey | None:
+    if text is None:
+        return None
+    try:
+        jwk = json.loads(text)
+        return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": jwk["x"]})
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
