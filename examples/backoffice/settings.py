@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     """What this process needs to know. Every field has an environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BACKOFFICE_", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix="BACKOFFICE_", env_ignore_empty=True, frozen=True, extra="ignore", use_attribute_docstrings=True
     )
 
     db_path: Path = Path(".countersign/backoffice.sqlite3")
