@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import PydanticUndefined
 
 from settings.model import Settings
-from settings.sources import ENV_PREFIX, STANDARD_NAMES, file_values, stack_values
+from settings.sources import ENV_PREFIX, STANDARD_NAMES, file_values, ports_in_use, stack_values
 
 __all__ = ["SettingDescription", "describe", "shown", "unknown_variables"]
 
@@ -58,6 +58,7 @@ def describe(settings: Settings) -> tuple[SettingDescription, ...]:
     in_file = {name.upper() for name in file_values()}
     in_environment = {name.upper() for name, value in os.environ.items() if value}
     in_stack = stack_values(settings.state_dir)
+    ports = ports_in_use(settings.state_dir)
     found: list[SettingDescription] = []
     for name, field in Settings.model_fields.items():
         standard = (STANDARD_NAMES[name],) if name in STANDARD_NAMES else ()
@@ -67,6 +68,8 @@ def describe(settings: Settings) -> tuple[SettingDescription, ...]:
             source = "stack.json"
         for places, where in ((in_file, ".env"), (in_environment, "environment")):
             source = next((f"{where} {variable}" for variable in variables if variable in places), source)
+        if name in ports:
+            source = "stack.json"
         default: object = field.default
         found.append(
             SettingDescription(

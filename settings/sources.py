@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from settings.errors import SettingsError
 
-__all__ = ["ENV_PREFIX", "ROOT", "STANDARD_NAMES", "env_file", "file_values", "sources", "stack_values"]
+__all__ = ["ENV_PREFIX", "ROOT", "STANDARD_NAMES", "env_file", "file_values", "ports_in_use", "sources", "stack_values"]
 
 ENV_PREFIX = "COUNTERSIGN_"
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +45,15 @@ def file_values() -> dict[str, str]:
 
 def stack_values(state_dir: Path) -> dict[str, object]:
     """The settings that a running embedded stack wrote: where its servers listen. Empty when none runs."""
+    return _stack_section(state_dir, "settings")
+
+
+def ports_in_use(state_dir: Path) -> dict[str, object]:
+    """The ports on which a running embedded stack listens, which need not be the ones that were asked for."""
+    return _stack_section(state_dir, "ports")
+
+
+def _stack_section(state_dir: Path, section: str) -> dict[str, object]:
     file = state_dir / "stack.json"
     try:
         with file.open("rb") as stream:
@@ -54,7 +63,7 @@ def stack_values(state_dir: Path) -> dict[str, object]:
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}. Run as the user that started it.") from error
     try:
-        found = cast("dict[str, object]", json.loads(text))["settings"]
+        found = cast("dict[str, object]", json.loads(text))[section]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{file} is damaged. Remove it and start the stack with `countersign up`.") from error
     return cast("dict[str, object]", found)
@@ -77,13 +86,21 @@ class _Values(PydanticBaseSettingsSource):
 
 
 class _StackFile(_Values):
-    """What `countersign up` wrote in the state folder that the stronger sources name."""
+    """A part of what `countersign up` wrote in the state folder."""
+
+    def __init__(self, settings_cls: type[BaseSettings], read: Callable[[Path], dict[str, object]]) -> None:
+        super().__init__(settings_cls, {})
+        self._read = read
 
     @override
     def __call__(self) -> dict[str, object]:
-        default = self.settings_cls.model_fields["state_dir"].default
-        state_dir = Path(str(self.current_state.get("state_dir", default))).expanduser()
-        return stack_values(state_dir)
+        return self._read(self._state_dir())
+
+    def _state_dir(self) -> Path:
+        name = ENV_PREFIX + "STATE_DIR"
+        default: object = self.settings_cls.model_fields["state_dir"].default
+        given: object = self.current_state.get("state_dir")
+        return Path(str(given or os.environ.get(name) or file_values().get(name) or default)).expanduser()
 
 
 def standard_values(variables: Mapping[str, str]) -> dict[str, object]:
@@ -96,10 +113,13 @@ def sources(
 ) -> tuple[PydanticBaseSettingsSource, ...]:
     """All sources, strongest first."""
     return (
+        # A taken port was replaced by the next free one. Where our processes listen is a fact, not a wish: it holds
+        # against the environment too, else a command would ask at the port of whoever took it.
+        _StackFile(settings_cls, ports_in_use),
         environment,
         _Values(settings_cls, standard_values(os.environ)),
         # The file may hold variables of other programs: only ours are taken, `unknown_variables` reports misspelt ones.
         DotEnvSettingsSource(settings_cls, env_file=env_file(), dotenv_filtering="only_existing"),
         _Values(settings_cls, standard_values(file_values())),
-        _StackFile(settings_cls, {}),
+        _StackFile(settings_cls, stack_values),
     )

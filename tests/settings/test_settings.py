@@ -24,8 +24,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_stack(place: Path, **values: object) -> None:
-    (place / "stack.json").write_text(json.dumps({"settings": values}))
+def write_stack(place: Path, ports: dict[str, int] | None = None, **values: object) -> None:
+    (place / "stack.json").write_text(json.dumps({"settings": values, "ports": ports or {}}))
 
 
 def test_defaults_need_nothing(place: Path) -> None:
@@ -36,7 +36,7 @@ def test_defaults_need_nothing(place: Path) -> None:
 
 
 def test_a_running_stack_says_where_its_servers_listen(place: Path) -> None:
-    write_stack(place, temporal_address="127.0.0.1:7300", web_port=8500, database_url="postgresql://a@/b?host=/c")
+    write_stack(place, {"web_port": 8500}, temporal_address="127.0.0.1:7300", database_url="postgresql://a@/b?host=/c")
     settings = load_settings()
     assert settings.temporal_address == "127.0.0.1:7300"
     assert settings.web_url == "http://127.0.0.1:8500"
@@ -54,6 +54,13 @@ def test_each_source_gives_way_to_a_stronger_one(place: Path, monkeypatch: pytes
     assert load_settings().database_address() == "postgresql://standard/x"
     monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", "postgresql://ours/x")
     assert load_settings().database_address() == "postgresql://ours/x"
+
+
+def test_a_port_in_use_beats_the_port_that_was_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_WEB_PORT", "8400")
+    write_stack(place, {"web_port": 8404})
+    assert load_settings().web_port == 8404
+    assert Settings(web_port=9000).web_port == 9000
 
 
 def test_other_programs_may_share_the_env_file(place: Path) -> None:
