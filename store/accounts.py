@@ -1,0 +1,144 @@
+"""Local accounts: the embedded default for signing in. A bad password locks, and an unknown user takes as long."""
+
+import re
+from datetime import datetime
+from typing import Literal, get_args
+
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+from pydantic import Field
+
+from contracts.base import GroupName, Record, TenantId, UserName
+from store.database import Database
+from store.passwords import hash_password, is_outdated, verify_password
+
+__all__ = [
+    "ROLES",
+    "Account",
+    "NewAccount",
+    "Role",
+    "add_account",
+    "authenticate",
+    "disable_account",
+    "find_account",
+    "list_accounts",
+]
+
+Role = Literal["view", "approve", "kill", "undo", "administer"]
+ROLES: tuple[Role, ...] = get_args(Role)
+FREE_FAILURES = 5
+"""Wrong passwords in a row before the account locks: for a minute, then twice as long each time, at most 15."""
+MAX_LISTED = 1_000
+_TENANT = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
+
+
+class NewAccount(Record):
+    """An account to create."""
+
+    tenant: TenantId
+    username: UserName
+    """Unique in the tenant; kept in lower case."""
+    person: str = Field(min_length=1, max_length=200)
+    """The human being; accounts of one person share it."""
+    display_name: str = Field(min_length=1, max_length=200)
+    groups: tuple[GroupName, ...] = Field(max_length=100)
+    """Groups that policies name."""
+    roles: tuple[Role, ...] = ("view", "approve")
+    """What the operator may do here."""
+
+
+class Account(Record):
+    """An account as it is now, without its secret."""
+
+    tenant: str
+    username: str
+    person: str
+    display_name: str
+    groups: tuple[str, ...]
+    roles: tuple[str, ...]
+    disabled: bool
+    locked_until: datetime | None
+    created_at: datetime
+
+
+async def add_account(cursor: AsyncCursor[DictRow], new: NewAccount, password: str) -> bool:
+    """Create the account; False when the name is taken. Raises ValueError for a password of the wrong length."""
+    await cursor.execute(
+        """insert into accounts (tenant, username, person, display_name, password_hash, groups, roles)
+           values (%s, %s, %s, %s, %s, %s, %s) on conflict (tenant, username) do nothing""",
+        (
+            new.tenant,
+            new.username.lower(),
+            new.person,
+            new.display_name,
+            hash_password(password),
+            list(new.groups),
+            list(new.roles),
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str) -> Account | None:
+    """The account of that name, or None."""
+    await cursor.execute("select * from accounts where tenant = %s and username = %s", (tenant, username.lower()))
+    row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
+async def list_accounts(cursor: AsyncCursor[DictRow], tenant: str) -> tuple[Account, ...]:
+    """The tenant's accounts by name."""
+    await cursor.execute("select * from accounts where tenant = %s order by username limit %s", (tenant, MAX_LISTED))
+    return tuple(_account(row) for row in await cursor.fetchall())
+
+
+async def disable_account(cursor: AsyncCursor[DictRow], tenant: str, username: str) -> bool:
+    """Disable the account and end its sessions at once; False when there is none."""
+    await cursor.execute(
+        "update accounts set disabled = true where tenant = %s and username = %s", (tenant, username.lower())
+    )
+    found = cursor.rowcount == 1
+    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    return found
+
+
+async def authenticate(database: Database, tenant: str, username: str, password: str) -> Account | None:
+    """The account that these belong to, or None: unknown, disabled, locked and wrong look alike and take as long."""
+    if not _TENANT.fullmatch(tenant) or "\0" in username:
+        await verify_password(None, password)
+        return None
+    async with database.tenant(tenant) as cursor:
+        encoded = await _begin_attempt(cursor, tenant, username)
+    if not await verify_password(encoded, password) or encoded is None:
+        return None
+    renewed = hash_password(password) if is_outdated(encoded) else encoded
+    async with database.tenant(tenant) as cursor:
+        await cursor.execute(
+            """update accounts set failed_logins = 0, locked_until = null, password_hash = %s
+               where tenant = %s and username = %s and password_hash = %s and not disabled returning *""",
+            (renewed, tenant, username.lower(), encoded),
+        )
+        row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
+async def _begin_attempt(cursor: AsyncCursor[DictRow], tenant: str, username: str) -> str | None:
+    """Count the attempt as failed before the password is looked at, so that a burst of guesses cannot outrun the lock.
+
+    Returns the hash to verify, or None when no attempt is allowed.
+    """
+    await cursor.execute(
+        """update accounts set failed_logins = failed_logins + 1,
+               locked_until = case when failed_logins + 1 >= %(free)s then now() + least(interval '15 minutes',
+                   interval '1 minute' * power(2, least(failed_logins + 1 - %(free)s, 10))) end
+           where tenant = %(tenant)s and username = %(username)s and not disabled
+               and (locked_until is null or locked_until <= now())
+           returning password_hash""",
+        {"tenant": tenant, "username": username.lower(), "free": FREE_FAILURES},
+    )
+    row = await cursor.fetchone()
+    return row["password_hash"] if row else None
+
+
+def _account(row: DictRow) -> Account:
+    return Account.model_validate({name: row[name] for name in Account.model_fields})
