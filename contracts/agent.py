@@ -69,7 +69,7 @@ class Success(Record):
     """What must hold at the end."""
 
     postcondition: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
-    """Name of an async function in the agent's `tools.py`, or `none`."""
+    """Name of a function in the agent's `tools.py` (see `contracts/postcondition.py`), or `none`."""
 
 
 class AgentFile(Record):

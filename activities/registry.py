@@ -1,0 +1,190 @@
+"""Every agent that can run here: found by scanning folders. A new agent is a new folder; no list is edited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from activities.agent_folder import AgentFolder, read_agent_folder
+from activities.agent_tools import AGENTS_FOLDER, schema_digest
+from activities.finding import Finding
+from activities.models.schemas import FINISH_TOOL, tool_schema
+from contracts.agent import AgentFile, ApprovalTimes, PinnedAgent, PinnedTool, RunLimits
+from contracts.canonical import digest_bytes
+from contracts.model import ModelChoice
+from contracts.postcondition import Postcondition
+from contracts.tool import Tool
+from policy.ladder import Ladder
+
+__all__ = ["AGENTS_FOLDER", "AgentRefusedError", "LoadedAgent", "Registry"]
+
+AGENTS_MAX = 500
+
+
+class AgentRefusedError(Exception):
+    """No run of this agent can start; says why and what to do."""
+
+    def __init__(self, agent: str, message: str, findings: tuple[Finding, ...] = ()) -> None:
+        super().__init__(message)
+        self.agent = agent
+        self.findings = findings
+
+
+@dataclass(frozen=True)
+class LoadedAgent:
+    """An agent whose folder has no error."""
+
+    folder: Path
+    file: AgentFile
+    prompt: str
+    policy_text: str
+    tools: Mapping[str, Tool]
+    """Every tool of the folder by name, listed or not."""
+    postcondition: Postcondition | None
+    """None: nothing is asked at the end."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.file.name
+
+    def listed(self) -> tuple[Tool, ...]:
+        """The tools that it may call, in the order of its file."""
+        return tuple(self.tools[name] for name in self.file.tools)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The agents of one root folder, as they were when it was scanned."""
+
+    root: Path
+    agents: Mapping[str, LoadedAgent]
+    """Agents that can run, by name."""
+    broken: Mapping[str, tuple[Finding, ...]]
+    """Errors of the agents that cannot, by folder. One that is broken keeps no other from running."""
+
+    @classmethod
+    def scan(cls, root: Path, ladder: Ladder) -> "Registry":
+        """Read every agent's folder under a root. `ladder` holds the requirements that policies may name."""
+        agents: dict[str, LoadedAgent] = {}
+        broken: dict[str, tuple[Finding, ...]] = {}
+        for folder in agent_folders(root):
+            found = read_agent_folder(folder, ladder)
+            _check_neighbours(found, agents)
+            if found.errors or found.file is None:
+                broken[found.name] = tuple(found.errors)
+            else:
+                agents[found.name] = LoadedAgent(
+                    folder=folder,
+                    file=found.file,
+                    prompt=found.prompt,
+                    policy_text=found.policy_text,
+                    tools=dict(found.tools),
+                    postcondition=found.postcondition,
+                )
+        return cls(root, agents, broken)
+
+    def agent(self, name: str) -> LoadedAgent:
+        """The agent of that name.
+
+        Raises:
+            AgentRefusedError: there is none, or its folder has errors.
+        """
+        if name in self.agents:
+            return self.agents[name]
+        if name in self.broken:
+            findings = self.broken[name]
+            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+            message = f"agent {name} cannot run: {next(iter(findings)).in_words()}{more} Run `countersign agent check {name}`."
+            raise AgentRefusedError(name, message, findings)
+        known = ", ".join(sorted(self.agents)) or "none"
+        raise AgentRefusedError(
+            name, f"no agent {name}. Agents here: {known}. `countersign agent new {name}` makes one."
+        )
+
+    def tools(self) -> dict[str, Tool]:
+        """Every tool of every agent that can run, by name: what the policy schema is generated from."""
+        return {name: tool for agent in self.agents.values() for name, tool in agent.tools.items()}
+
+    def policy_files(self) -> dict[str, str]:
+        """Cedar text of every agent that can run, by file name."""
+        return {f"{self.root.name}/{name}/policy.cedar": agent.policy_text for name, agent in self.agents.items()}
+
+    def pin(self, name: str, models: Mapping[str, ModelChoice], vote_keys: Mapping[str, str]) -> PinnedAgent:
+        """The definition that a run records and keeps.
+
+        Args:
+            name: the agent.
+            models: the model of every role that its file names.
+            vote_keys: public keys of the approvals service, by key id.
+
+        Raises:
+            AgentRefusedError: no such agent, errors in its folder, or a role without a model.
+        """
+        agent = self.agent(name)
+        file = agent.file
+        if missing := sorted(set(file.models) - set(models)):
+            raise AgentRefusedError(
+                name, f"agent {name} has no model for {', '.join(missing)}. Name one of the model map."
+            )
+        schemas = (*(tool_schema(tool) for tool in agent.listed()), FINISH_TOOL)
+        return PinnedAgent(
+            name=file.name,
+            version=file.version,
+            owner=file.owner,
+            prompt=agent.prompt,
+            prompt_digest=digest_bytes(agent.prompt.encode()),
+            models={role: models[role] for role in file.models},
+            limits=RunLimits.from_file(file.limits),
+            tools=tuple(_pinned(tool, file) for tool in agent.listed()),
+            tool_schemas=tuple(schema.model_dump(mode="json") for schema in schemas),
+            required_steps=dict(file.required_steps),
+            postcondition=file.success.postcondition,
+            fallback=file.fallback,
+            vote_keys=dict(vote_keys),
+        )
+
+
+def agent_folders(root: Path) -> list[Path]:
+    """Folders of agents under a root, by name. A folder that holds nothing but caches is none.
+
+    Raises:
+        AgentRefusedError: more than a registry holds.
+    """
+    if not root.is_dir():
+        return []
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._" and _lives(path))
+    if len(folders) > AGENTS_MAX:
+        raise AgentRefusedError("", f"{root} holds more than {AGENTS_MAX} agents. Split it.")
+    return folders
+
+
+def _lives(folder: Path) -> bool:
+    return any(not path.name.startswith((".", "__pycache__")) for path in folder.iterdir())
+
+
+def _pinned(tool: Tool, file: AgentFile) -> PinnedTool:
+    return PinnedTool(
+        name=tool.name,
+        version=tool.version,
+        tier=tool.tier,
+        effect=tool.effect,
+        timeout_s=tool.timeout_s,
+        attempts=tool.attempts,
+        isolated=tool.isolated,
+        schema_digest=schema_digest(tool),
+        source_digest=tool.source,
+        approval=file.approvals.get(tool.name, ApprovalTimes()),
+    )
+
+
+def _check_neighbours(found: AgentFolder, others: Mapping[str, LoadedAgent]) -> None:
+    """One name, one tool: policies, natural keys and the ledger know a tool by its name alone.
+
+    Sharing is fine where one folder imports the tool from the other: then the source is the same.
+    """
+    for tool in found.tools.values():
+        for other in others.values():
+            theirs = other.tools.get(tool.name)
+            if theirs is not None and theirs.source != tool.source:
+                message = f"is another tool of agent `{other.name}` too"
+                found.report_tool(tool, "tool-shared-name", message, "Rename it, or import that one in its place.")

@@ -1,0 +1,1 @@
+"""Settles refund requests that reach customer support: reads the ticket and its order, refunds, drafts the reply."""
