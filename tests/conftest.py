@@ -1,0 +1,146 @@
+"""Fixtures for everybody: real servers, started the way the product starts them."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from settings import get_settings
+from settings.sources import STANDARD_NAMES
+from workers.embedded.component import Component
+from workers.embedded.ports import some_free
+from workers.embedded.postgres import (
+    LOGIN,
+    OWNER,
+    PostgresServer,
+    create_application_database,
+    create_database,
+)
+from workers.embedded.supervisor import Supervisor
+from workers.embedded.temporal import set_up_namespace, temporal_component
+
+START_LIMIT_S = 60
+# Tests may lose data when the machine loses power.
+FAST_AND_LOOSE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
+
+
+@dataclass(frozen=True)
+class DatabaseAddresses:
+    """A migrated database of one test."""
+
+    url: str
+    """As the login of our processes; every connection takes on a role."""
+    owner_url: str
+    """As the owner of the tables, who passes row-level security."""
+
+
+@contextmanager
+def running(component: Component, log_folder: Path) -> Generator[None]:
+    """Keep a server running in a loop of its own, until the end of the block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name=f"servers: {component.name}", daemon=True)
+    thread.start()
+    supervisor = Supervisor([component], log_folder=log_folder, say=print)
+    try:
+        try:
+            asyncio.run_coroutine_threadsafe(supervisor.start(), loop).result(START_LIMIT_S)
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(supervisor.stop(), loop).result(START_LIMIT_S)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """A short path: the socket of Postgres lies below it."""
+    folder = Path(tempfile.mkdtemp(prefix="countersign-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers_folder: Path) -> Iterator[PostgresServer]:
+    """An embedded Postgres of this session, with a migrated database that tests copy."""
+    server = PostgresServer.prepared(servers_folder / "postgres", print, FAST_AND_LOOSE)
+    with running(server.component(), servers_folder):
+        create_application_database(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """Address of the session's Postgres as its superuser, database `postgres`."""
+    return postgres_server.url(OWNER)
+
+
+@contextmanager
+def fresh_database(server: PostgresServer) -> Generator[DatabaseAddresses]:
+    """A copy of the migrated database, dropped at the end."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    create_database(server.url(OWNER), name, template="countersign")
+    yield DatabaseAddresses(url=server.url(name, LOGIN), owner_url=server.url(name))
+    with psycopg.connect(server.url(OWNER), autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer) -> Iterator[DatabaseAddresses]:
+    """A fresh migrated database for this test."""
+    with fresh_database(postgres_server) as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_server: PostgresServer) -> Iterator[DatabaseAddresses]:
+    """A fresh migrated database for this module."""
+    with fresh_database(postgres_server) as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="session")
+def temporal_address(servers_folder: Path) -> Iterator[str]:
+    """A tuned development server of this session, namespace `default`."""
+    component = temporal_component(file=servers_folder / "temporal.db", port=some_free(), time_skipping=True)
+    with running(component, servers_folder):
+        asyncio.run(set_up_namespace(component.address, "default"))
+        yield component.address
+
+
+@pytest.fixture
+async def temporal_client(temporal_address: str) -> Client:
+    """A client that speaks pydantic."""
+    return await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A free port on 127.0.0.1 at each call."""
+    return some_free
+
+
+@pytest.fixture(autouse=True)
+def settings_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings of the developer's machine never reach a test: no `.env`, no keys, a state folder of its own."""
+    for name in (*STANDARD_NAMES.values(), *(name for name in os.environ if name.startswith("COUNTERSIGN_"))):
+        if name != "COUNTERSIGN_REQUIRE_PEERS":
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COUNTERSIGN_ENV_FILE", os.devnull)
+    monkeypatch.setenv("COUNTERSIGN_STATE_DIR", str(tmp_path / "state"))
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()

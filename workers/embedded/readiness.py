@@ -1,0 +1,96 @@
+"""Ask a component whether it is ready: one question, one answer, a short limit."""
+
+import asyncio
+from typing import Annotated, Literal, assert_never
+
+import httpx
+import psycopg
+from pydantic import BaseModel, ConfigDict, Field
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+__all__ = ["HttpProbe", "PostgresProbe", "Probe", "TemporalProbe", "answers"]
+
+_LIMIT_S = 2
+
+
+class _Probe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class HttpProbe(_Probe):
+    """Ready when an address answers 200."""
+
+    kind: Literal["http"] = "http"
+    url: str
+    """Address to GET."""
+
+
+class PostgresProbe(_Probe):
+    """Ready when a database answers a query."""
+
+    kind: Literal["postgres"] = "postgres"
+    url: str
+    """Address of the database; without a password, it is written to a file."""
+
+
+class TemporalProbe(_Probe):
+    """Ready when a Temporal server knows its namespace."""
+
+    kind: Literal["temporal"] = "temporal"
+    address: str
+    """Host and port."""
+    namespace: str
+    """Namespace that must exist."""
+
+
+Probe = Annotated[HttpProbe | PostgresProbe | TemporalProbe, Field(discriminator="kind")]
+
+
+async def answers(probe: Probe) -> bool:
+    """Whether the component is ready now; false also when it does not answer within two seconds."""
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            return await _ask(probe)
+    except TimeoutError:
+        return False
+
+
+async def _ask(probe: Probe) -> bool:
+    match probe:
+        case HttpProbe():
+            return await _ask_http(probe.url)
+        case PostgresProbe():
+            return await _ask_postgres(probe.url)
+        case TemporalProbe():
+            return await _ask_temporal(probe)
+        case _:
+            assert_never(probe)
+
+
+async def _ask_http(url: str) -> bool:
+    # No proxy of the environment: the question is for this machine.
+    async with httpx.AsyncClient(trust_env=False) as client:
+        try:
+            return (await client.get(url)).is_success
+        except httpx.HTTPError:
+            return False
+
+
+async def _ask_postgres(url: str) -> bool:
+    try:
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=_LIMIT_S) as connection:
+            await connection.execute("select 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
+async def _ask_temporal(probe: TemporalProbe) -> bool:
+    try:
+        client = await Client.connect(probe.address, namespace=probe.namespace)
+        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=probe.namespace))
+    except (RPCError, RuntimeError):
+        return False
+    return True
