@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,11 +29,8 @@ Keys are remembered for at least {settings.IDEMPOTENCY_KEY_WINDOW_S} s. Nothing 
 {settings.CLOCK_LEEWAY_S} s after its token's `exp`, so a key that is unknown then stays unused.
 """
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (401, 403, 404, 409, 413, 422, 429, 500, 503, 504)
-}
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+# One entry for all refusals: a model for each status would be built anew for each route at every start.
+REFUSALS: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorBody, "description": "Refused; see code."}}
 
 
 class WellKnown(Answer):
@@ -103,7 +100,7 @@ def _add_read(app: FastAPI, service: Service, operation: Read[Any]) -> None:
         methods=["GET"],
         name=operation.name,
         summary=f"{operation.name} (scope {operation.scope})",
-        responses={200: {"model": operation.answer}, **ERRORS},
+        responses={200: {"model": operation.answer}, **REFUSALS},
         openapi_extra={"parameters": parameters},
     )
 
@@ -126,7 +123,7 @@ def _add_change(app: FastAPI, service: Service, operation: Change[Any]) -> None:
         status_code=operation.status_code,
         name=operation.name,
         summary=f"{operation.name} (scope {operation.scope})",
-        responses={operation.status_code: {"model": operation.answer}, **ERRORS},
+        responses={operation.status_code: {"model": operation.answer}, **REFUSALS},
         openapi_extra={
             "parameters": [*in_path, header],
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},

@@ -47,10 +47,10 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
+                    connection.commit()
                 except BaseException:
                     connection.rollback()
                     raise
-                connection.commit()
         finally:
             self._give_back(connection)
 
