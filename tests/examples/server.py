@@ -66,6 +66,10 @@ class Server:
                 return
         raise RuntimeError(f"The backoffice did not start:\n{self.log.read_text(encoding='utf-8')}")
 
+    def is_running(self) -> bool:
+        """Tell whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End the process as a crash would."""
         self._end(signal.SIGKILL)
@@ -100,7 +104,7 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running():
             self.kill()
         self.http.close()
 
