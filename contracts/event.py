@@ -4,9 +4,39 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.base import AgentName, Digest, Record, RunId, TenantId, UserName
+from contracts.base import AgentName, Digest, JsonObject, Record, RunId, TenantId, UserName
+from contracts.canonical import digest
 
-__all__ = ["EventOrigin", "Origin", "ParentOrigin", "RunRequest"]
+__all__ = ["AcceptedEvent", "EventOrigin", "Origin", "ParentOrigin", "RunRequest"]
+
+
+class AcceptedEvent(Record):
+    """An event as the inbox row holds it, in canonical JSON. Extension attributes and headers are left out."""
+
+    id: str = Field(pattern=r"^[!-~]{1,100}$")
+    """The sender's id, unique within its source."""
+    source: str = Field(min_length=1, max_length=100)
+    """The CloudEvents source; one of those that the endpoint lists."""
+    type: str = Field(min_length=1, max_length=100)
+    """The CloudEvents type; one of those that the endpoint routes."""
+    subject: str | None = Field(default=None, max_length=500)
+    """What it is about, in the sender's words. Untrusted."""
+    time: str | None = Field(default=None, max_length=40)
+    """When it happened, by the sender's clock: RFC 3339 in UTC."""
+    data: JsonObject
+    """The payload. Untrusted, except for the fields named in `trusted`."""
+    trusted: tuple[str, ...] = ()
+    """Fields of `data` that the endpoint's configuration declared trusted when the event was accepted."""
+
+    @property
+    def key(self) -> str:
+        """What makes it the same event again: source and id. A source holds no `#`, so the key splits in one way."""
+        return f"{self.source}#{self.id}"
+
+    @property
+    def body_digest(self) -> str:
+        """Digest of what the sender said. A redelivery has the same one, whatever its headers or our configuration."""
+        return digest(self.model_dump(mode="json", exclude={"trusted"}))
 
 
 class EventOrigin(Record):
@@ -16,9 +46,9 @@ class EventOrigin(Record):
     endpoint: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     """The endpoint that accepted it."""
     event_id: str = Field(min_length=1, max_length=200)
-    """The sender's id of the event, unique within tenant and endpoint."""
+    """Key of the event, `AcceptedEvent.key`: unique within tenant and endpoint."""
     body_digest: Digest
-    """SHA-256 of the body as accepted."""
+    """`AcceptedEvent.body_digest` of the event as accepted."""
 
 
 class ParentOrigin(Record):

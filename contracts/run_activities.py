@@ -119,6 +119,8 @@ class SettleApproval(Record):
     request_id: str
     step: int = Field(ge=1)
     call: int = Field(ge=0)
+    tool: ToolName
+    arguments_digest: Digest
     state: ApprovalState
     decision_ids: tuple[str, ...] = Field(max_length=20)
     """Accepted votes, in the order in which they were counted."""
@@ -136,8 +138,7 @@ class CloseRun(Record):
 
     tenant: TenantId
     run_id: RunId
-    definition: Digest | None
-    """None when nothing was pinned."""
+    definition: Digest
     outcome: Outcome
     reason: OutcomeReason
     detail: str = Field(default="", max_length=500)

@@ -13,12 +13,14 @@ from store.database import Database
 from store.passwords import hash_password, is_outdated, verify_password
 
 __all__ = [
+    "LOCAL_ISSUER",
     "ROLES",
     "Account",
     "NewAccount",
     "Role",
     "add_account",
     "authenticate",
+    "current_groups",
     "disable_account",
     "find_account",
     "list_accounts",
@@ -28,6 +30,8 @@ Role = Literal["view", "approve", "kill", "undo", "administer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 FREE_FAILURES = 5
 """Wrong passwords in a row before the account locks: for a minute, then twice as long each time, at most 15."""
+LOCAL_ISSUER = "local"
+"""Issuer of the votes of these accounts."""
 MAX_LISTED = 1_000
 _TENANT = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
@@ -84,6 +88,12 @@ async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str)
     await cursor.execute("select * from accounts where tenant = %s and username = %s", (tenant, username.lower()))
     row = await cursor.fetchone()
     return _account(row) if row else None
+
+
+async def current_groups(cursor: AsyncCursor[DictRow], tenant: str, issuer: str, subject: str) -> tuple[str, ...]:
+    """The groups that an approver is in now; none for a disabled or unknown account, or an issuer that is not ours."""
+    account = await find_account(cursor, tenant, subject) if issuer == LOCAL_ISSUER else None
+    return () if account is None or account.disabled else account.groups
 
 
 async def list_accounts(cursor: AsyncCursor[DictRow], tenant: str) -> tuple[Account, ...]:

@@ -47,6 +47,8 @@ class StoredRequest(Record):
     sla_at: datetime
     expires_at: datetime
     closed_at: datetime | None
+    read_at: datetime
+    """The store's time when this was read: what "now" is for everything that is decided on it."""
 
     def is_intact(self) -> bool:
         """Whether the digests still hold: what is shown is what the run asked, and what a vote would be bound to."""
@@ -133,7 +135,7 @@ async def find_request(cursor: AsyncCursor[DictRow], tenant: str, request_id: st
     await cursor.execute(
         """select tenant, request_id, run_id, step, call, visit, agent, tool, tier, digest, basis, view,
                requirement::jsonb as requirement, interested::jsonb as interested, state, opened_at, sla_at, expires_at,
-               closed_at
+               closed_at, now() as read_at
            from approval_requests where tenant = %s and request_id = %s""",
         (tenant, request_id),
     )

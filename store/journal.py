@@ -2,21 +2,30 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
-from contracts.base import JsonObject
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+
+from contracts.agent import Stage
+from contracts.base import JsonObject, Record
+from contracts.call import EffectState
 from store.database import Database
 
 __all__ = [
     "Admission",
+    "AgentNow",
+    "EffectNow",
     "LoadedCall",
     "ModelReservation",
+    "RunNow",
     "admit_call",
     "finish_call",
     "load_call",
     "release_model_call",
     "reserve_model_call",
     "settle_model_call",
+    "tell_call",
 ]
 
 
@@ -101,6 +110,52 @@ async def settle_model_call(  # noqa: PLR0913 - the statement's own parameters
     return row["kind"] == "settled"
 
 
+class RunNow(Record):
+    """A run as it stands when a call is decided."""
+
+    version: int
+    """Rises with every change that a decision can depend on."""
+    closed: bool
+    definition: str
+    """Digest of the pinned agent."""
+    on_behalf_of: str | None
+    trusted_fields: tuple[str, ...]
+    """Data fields of the event that its endpoint declares trusted."""
+    tool_calls: int
+    admitted: dict[str, int]
+    """Admitted calls per tool."""
+    completed: dict[str, int]
+    """Completed calls per tool."""
+    money_minor: dict[str, int]
+    """Minor units moved or reserved, per currency."""
+    tainted: bool
+    opened_s: int
+    """Unix seconds."""
+
+
+class AgentNow(Record):
+    """An agent's state in the tenant."""
+
+    enabled: bool
+    stage: Stage
+    tier_ceiling: int
+    version: int
+
+
+class EffectNow(Record):
+    """A call's row of the effects ledger. Times are Unix seconds."""
+
+    state: EffectState
+    fence: int
+    arguments_digest: str
+    attempts: int
+    output: str | None
+    error: str
+    lease_s: int | None
+    first_sent_s: int | None
+    credential_s: int | None
+
+
 @dataclass(frozen=True)
 class LoadedCall:
     """Everything that a decision about a call depends on, read in one snapshot."""
@@ -111,11 +166,10 @@ class LoadedCall:
     stored_message: str
     proposal: str
     """The model's message of the step, as JSON text; empty when the step has none."""
-    run: JsonObject
-    agent: JsonObject | None
+    run: RunNow
+    agent: AgentNow | None
     """The agent's state in the tenant; None: it has none, so it is off."""
-    effect: JsonObject | None
-    """The call's row of the effects ledger."""
+    effect: EffectNow | None
     settled_visit: int | None
     halted_by: str
     """The kill switch that holds, such as `tool:payments.issue_refund`; empty: none."""
@@ -148,9 +202,9 @@ async def load_call(  # noqa: PLR0913 - the statement's own parameters
         stored_decision=row["stored_decision"] or "",
         stored_message=row["stored_message"] or "",
         proposal=row["proposal"] or "",
-        run=cast("JsonObject", row["run"]),
-        agent=cast("JsonObject | None", row["agent"]),
-        effect=cast("JsonObject | None", row["effect"]),
+        run=RunNow.model_validate(row["run"]),
+        agent=AgentNow.model_validate(row["agent"]) if row["agent"] else None,
+        effect=EffectNow.model_validate(row["effect"]) if row["effect"] else None,
         settled_visit=row["settled_visit"],
         halted_by=row["halted_by"] or "",
         now_s=row["now_s"],
@@ -238,3 +292,12 @@ async def finish_call(  # noqa: PLR0913 - the statement's own parameters
          message[1] if message else None, completed, tainted, audit, effect_state, effect_fence, output, error),
     )  # fmt: skip
     return row["kind"] == "finished"
+
+
+async def tell_call(  # noqa: PLR0913 - the statement's own parameters
+    cursor: AsyncCursor[DictRow], tenant: str, run_id: str, step: int, call: int, visit: int, message: str, tokens: int
+) -> None:
+    """Answer a call that ended without running, such as one that people denied. Settles the call."""
+    await cursor.execute(
+        "select tell_call(%s, %s, %s, %s, %s, %s, %s)", (tenant, run_id, step, call, visit, message, tokens)
+    )

@@ -27,8 +27,8 @@ begin
     perform set_config('countersign.tenant', p_tenant, true);
     now_s := floor(extract(epoch from now()));
     select to_json(x) into run from (
-        select s.version, s.closed, s.tool_calls, s.effects, s.steps, s.tokens_used, s.micros_used, s.admitted, s.completed,
-            s.money_minor, s.tainted, r.agent, r.definition, r.on_behalf_of, r.root_run_id, r.interested,
+        select s.version, s.closed, s.tool_calls, s.admitted, s.completed, s.money_minor, s.tainted, r.definition,
+            r.on_behalf_of, r.trusted_fields,
             floor(extract(epoch from r.opened_at))::bigint as opened_s
         from run_state s join runs r using (tenant, run_id)
         where s.tenant = p_tenant and s.run_id = p_run) x;
@@ -227,4 +227,22 @@ begin
                     to_jsonb((s.money_minor ->> e.currency)::bigint - e.amount_minor)) else s.money_minor end
         where r.tenant = p_tenant and r.run_id = p_run;
     kind := 'finished';
+end $$;
+
+drop function if exists tell_call;
+create function tell_call( -- answer a visit that ended without running: the call is settled then
+    p_tenant text, p_run text, p_step int, p_call int, p_visit int, p_message text, p_message_tokens int
+) returns void language plpgsql as $$
+declare
+    seq_now int;
+begin
+    update run_state r set message_seq = r.message_seq + 1, version = r.version + 1
+        where r.tenant = p_tenant and r.run_id = p_run returning message_seq into seq_now;
+    update journal r set message_seq = seq_now where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
+        and r.call = p_call and r.visit = p_visit and r.message_seq is null;
+    if not found then
+        raise exception 'step % call % visit % is settled already', p_step, p_call, p_visit;
+    end if;
+    insert into messages (tenant, run_id, seq, step, call, tokens, content)
+        values (p_tenant, p_run, seq_now, p_step, p_call, p_message_tokens, p_message);
 end $$;

@@ -51,6 +51,8 @@ class RunRow(SQLModel, table=True):
     on_behalf_of: str | None = None
     interested: JsonColumn = Field(sa_column=_json("[]"))
     """Persons who may not approve anything in this run."""
+    trusted_fields: JsonColumn = Field(sa_column=_json("[]"))
+    """Data fields of the event that its endpoint declares trusted."""
     goal: str
     """The event in short. Content."""
     opened_at: datetime = Field(sa_column=_now())

@@ -211,6 +211,7 @@ CREATE TABLE runs (
     root_run_id VARCHAR NOT NULL,
     on_behalf_of VARCHAR,
     interested JSONB DEFAULT '[]'::jsonb NOT NULL,
+    trusted_fields JSONB DEFAULT '[]'::jsonb NOT NULL,
     goal VARCHAR NOT NULL,
     opened_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     closed_at TIMESTAMP WITH TIME ZONE,

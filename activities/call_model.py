@@ -1,0 +1,191 @@
+"""One model call: reserve, call, judge the answer, settle. A repetition returns what was settled and pays nothing."""
+
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.engine import Engine, engine_fault
+from activities.models import ModelRejected, ModelUnavailable, provider_for
+from activities.models.prices import UnpricedModel, cost_micros, ensure_priced, upper_bound_micros
+from activities.models.tokens import PER_REQUEST, TOOL_PROMPT, tokens_in
+from activities.proposal import Proposal, read_proposal, stored_answer
+from activities.transcript import message_row
+from contracts.agent import PinnedAgent
+from contracts.audit import ModelReplied
+from contracts.base import Digest, Micros, Record
+from contracts.canonical import digest_bytes
+from contracts.model import AssistantMessage, Message, ModelChoice, ModelReply, ModelRequest, StopReason, ToolSchema
+from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE
+from contracts.tool import Tool
+from contracts.turn import CallModel, LimitMet, ModelTurn, TurnContent
+from store.journal import ModelReservation, release_model_call, reserve_model_call, settle_model_call
+
+__all__ = ["ModelCaller"]
+
+_MTOK = 1_000_000
+_EMPTY = "sha256:" + "0" * 64
+_MESSAGES: TypeAdapter[tuple[Message, ...]] = TypeAdapter(tuple[Message, ...])
+
+
+class StoredTurn(Record):
+    """What the journal keeps of a turn: enough to read the stored answer again exactly as before."""
+
+    stop: StopReason
+    stop_detail: str
+    served_model: str
+    tokens: int
+    micros: Micros
+    transcript_digest: Digest
+    problem: str = ""
+
+
+class ModelCaller:
+    """Calls the model of a step."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def call(self, request: CallModel) -> ModelTurn:
+        """See the module.
+
+        Raises:
+            ApplicationError: `ModelUnavailable` (retried, with the provider's retry-after), `ModelRejected` (never).
+        """
+        agent = await self._engine.definition(request.tenant, request.definition)
+        choice = agent.models[request.role]
+        try:
+            ensure_priced(choice)
+        except UnpricedModel as error:
+            raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
+        reservation = await self._reserve(request, agent, choice)
+        match reservation.kind:
+            case "stored":
+                return self._stored(agent, reservation)
+            case "limit":
+                return ModelTurn(
+                    control=LimitMet(limit=reservation.limit),
+                    content=TurnContent(),
+                    served_model="",
+                    tokens=reservation.tokens_lost,
+                    micros=reservation.micros_lost,
+                    transcript_digest=_EMPTY,
+                )
+            case "reserved":
+                return await self._answer(request, agent, choice, reservation)
+            case _:
+                engine_fault(f"run {request.run_id} is {reservation.kind}: no model is called for it")
+
+    async def _reserve(self, request: CallModel, agent: PinnedAgent, choice: ModelChoice) -> ModelReservation:
+        schemas = sum(tokens_in(str(schema)) for schema in agent.tool_schemas)
+        return await reserve_model_call(
+            self._engine.db,
+            request.tenant,
+            request.run_id,
+            request.step,
+            overhead_tokens=PER_REQUEST + TOOL_PROMPT + schemas if choice.provider != "scripted" else PER_REQUEST,
+            output_tokens=choice.max_output_tokens,
+            input_price=upper_bound_micros(choice, _MTOK, 0),
+            output_price=upper_bound_micros(choice, 0, _MTOK),
+            limit_steps=agent.limits.steps,
+            limit_tokens=agent.limits.tokens,
+            limit_micros=agent.limits.micros,
+        )
+
+    async def _answer(
+        self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, reservation: ModelReservation
+    ) -> ModelTurn:
+        reply = await self._ask(request, agent, choice, reservation)
+        proposal = read_proposal(reply, self._tools(agent))
+        answer = stored_answer(reply)
+        text, size = message_row(answer)
+        tokens = reply.usage.total_tokens
+        micros = cost_micros(choice, reply.usage, reply.served_model, datetime.now(UTC))
+        stored = StoredTurn(
+            stop=reply.stop,
+            stop_detail=reply.stop_detail,
+            served_model=reply.served_model,
+            tokens=tokens + reservation.tokens_lost,
+            micros=micros + reservation.micros_lost,
+            transcript_digest=digest_bytes(reservation.messages.encode()),
+        )
+        messages: list[tuple[str, int | None, int]] = [(text, None, size)]
+        for position, correction in enumerate(proposal.corrections):
+            told, told_size = message_row(correction)
+            messages.append((told, position if correction.role == "tool" else None, told_size))
+        settled = await settle_model_call(
+            self._engine.db,
+            request.tenant,
+            request.run_id,
+            request.step,
+            reservation.fence,
+            tokens=tokens,
+            micros=micros,
+            control=stored.model_dump_json(),
+            messages=messages,
+            audit=ModelReplied(
+                step=request.step,
+                control=proposal.control.kind,
+                answer_digest=digest_bytes(text.encode()),
+                transcript_digest=stored.transcript_digest,
+                served_model=reply.served_model,
+                request_id=reply.request_id,
+                usage=reply.usage,
+                tokens=stored.tokens,
+                micros=stored.micros,
+            ).model_dump_json(),
+        )
+        if not settled:
+            again = await self._reserve(request, agent, choice)
+            if again.kind != "stored":
+                engine_fault(f"step {request.step} was taken over, but nothing was stored")
+            return self._stored(agent, again)
+        return _turn(proposal, stored)
+
+    async def _ask(
+        self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, reservation: ModelReservation
+    ) -> ModelReply:
+        folder = self._engine.registry.agent(agent.name).folder
+        asked = ModelRequest(
+            choice=choice,
+            messages=_MESSAGES.validate_json(reservation.messages),
+            tools=tuple(ToolSchema.model_validate(schema) for schema in agent.tool_schemas),
+        )
+        try:
+            provider = provider_for(choice, self._engine.settings, folder)
+            return await provider.complete(asked, activity.heartbeat)
+        except ModelUnavailable as error:
+            if not error.possibly_charged:
+                await release_model_call(
+                    self._engine.db, request.tenant, request.run_id, request.step, reservation.fence
+                )
+            delay = timedelta(seconds=error.retry_after_s) if error.retry_after_s is not None else None
+            raise ApplicationError(str(error), type=MODEL_UNAVAILABLE, next_retry_delay=delay) from error
+        except ModelRejected as error:
+            await release_model_call(self._engine.db, request.tenant, request.run_id, request.step, reservation.fence)
+            raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
+
+    def _stored(self, agent: PinnedAgent, reservation: ModelReservation) -> ModelTurn:
+        stored = StoredTurn.model_validate_json(reservation.control)
+        answer = AssistantMessage.model_validate_json(reservation.messages)
+        reply = ModelReply.model_construct(
+            text=answer.text, calls=answer.calls, stop=stored.stop, stop_detail=stored.stop_detail, opaque=answer.opaque
+        )
+        return _turn(read_proposal(reply, self._tools(agent)), stored)
+
+    def _tools(self, agent: PinnedAgent) -> dict[str, Tool]:
+        live = self._engine.registry.agents.get(agent.name)
+        listed = {tool.name for tool in agent.tools}
+        return {name: tool for name, tool in live.tools.items() if name in listed} if live else {}
+
+
+def _turn(proposal: Proposal, stored: StoredTurn) -> ModelTurn:
+    return ModelTurn(
+        control=proposal.control,
+        content=proposal.content,
+        served_model=stored.served_model,
+        tokens=stored.tokens,
+        micros=stored.micros,
+        transcript_digest=stored.transcript_digest,
+    )

@@ -1,0 +1,71 @@
+"""What every activity of a run is given, and the errors that it may raise."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NoReturn
+
+from temporalio.exceptions import ApplicationError
+
+from activities.agent_tools import schema_digest
+from activities.bundles import Bundles
+from activities.credentials import CredentialIssuer
+from activities.registry import Registry
+from activities.services import Services
+from contracts.agent import PinnedAgent
+from contracts.tool import Tool
+from contracts.run_activities import ENGINE_FAULT, STORE_DOWN
+from settings import Settings
+from store.database import Database, StoreDown
+from store.runs import load_definition
+
+__all__ = ["Engine", "engine_fault", "store_down"]
+
+_MAX_DEFINITIONS = 256
+
+
+@dataclass
+class Engine:
+    """The parts that a worker's activities share."""
+
+    settings: Settings
+    db: Database
+    registry: Registry
+    bundles: Bundles
+    credentials: CredentialIssuer
+    services: Services
+    _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
+        default_factory=OrderedDict[tuple[str, str], PinnedAgent]
+    )
+
+    _schemas: dict[tuple[str, int, str], str] = field(default_factory=dict[tuple[str, int, str], str])
+
+    def schema_digest(self, tool: Tool) -> str:
+        """Digest of a tool's schemas, computed once for each version of its source."""
+        key = (tool.name, tool.version, tool.source)
+        if key not in self._schemas:
+            self._schemas[key] = schema_digest(tool)
+        return self._schemas[key]
+
+    async def definition(self, tenant: str, digest: str) -> PinnedAgent:
+        """A pinned agent by digest. Content-addressed, so a process may keep it."""
+        key = (tenant, digest)
+        if key not in self._definitions:
+            found = await load_definition(self.db, tenant, digest)
+            if found is None:
+                engine_fault(f"no definition {digest} in tenant {tenant}")
+            self._definitions[key] = found
+            if len(self._definitions) > _MAX_DEFINITIONS:
+                self._definitions.popitem(last=False)
+        self._definitions.move_to_end(key)
+        return self._definitions[key]
+
+
+def engine_fault(message: str) -> NoReturn:
+    """A contradiction that no retry can end: a forged input, or a fault of this software."""
+    raise ApplicationError(message, type=ENGINE_FAULT, non_retryable=True)
+
+
+def store_down(error: StoreDown) -> ApplicationError:
+    """The error that Temporal retries until the run's patience with the store ends."""
+    return ApplicationError(str(error), type=STORE_DOWN, next_retry_delay=timedelta(seconds=1))

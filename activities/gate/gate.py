@@ -1,0 +1,230 @@
+"""The gate's flow for one visit: load, judge, admit, act, finish; again from the start whenever something changed."""
+
+from typing import Literal
+
+from activities.engine import Engine, engine_fault
+from activities.gate.judgement import Judgement, judge
+from activities.gate.reads import perform_read
+from activities.gate.unsettled import clear_doubt
+from activities.gate.visit import StoredControl, Visit, control_of, result_of, schema_unchanged, stored_result, visit_of
+from activities.gate.writes import ledger_columns, perform_write
+from activities.transcript import message_row, tool_message
+from contracts.audit import CallDecided
+from contracts.call import CallResult, CallStatus, ExecuteTool
+from contracts.decision import DecisionRecord
+from contracts.tool import Effect, Tool
+from policy.provenance import Trace
+from policy.request import missing_steps
+from store.journal import Admission, admit_call, load_call
+
+__all__ = ["Gate"]
+
+MAX_ROUNDS = 32
+"""How often one visit starts over because the run, the agent or the ledger changed under it."""
+
+
+class Gate:
+    """Decides and performs one tool call. Holds no state between calls."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def execute(self, request: ExecuteTool) -> CallResult:
+        """Perform a visit.
+
+        Returns:
+            What became of it; the same again for every repetition of the same visit.
+
+        Raises:
+            ApplicationError: `EngineFault` for a call that the run never proposed, `LeaseHeld` while an earlier attempt
+                may still be sending.
+            StoreDown: nothing is known; Temporal tries again.
+        """
+        repeated = False
+        for _ in range(MAX_ROUNDS):
+            visit = await self._load(request)
+            if visit.loaded.stored:
+                return stored_result(visit)
+            outcome = await self._round(visit, repeated=repeated)
+            if isinstance(outcome, CallResult):
+                return outcome
+            if outcome.detail == "repeated":
+                repeated = not repeated
+        engine_fault(f"step {request.step} call {request.call} found no rest in {MAX_ROUNDS} rounds")
+
+    async def _load(self, request: ExecuteTool) -> Visit:
+        pinned = (await self._engine.definition(request.tenant, request.definition)).tool(request.tool)
+        agent = await self._engine.definition(request.tenant, request.definition)
+        loaded = await load_call(
+            self._engine.db,
+            request.tenant,
+            request.run_id,
+            request.step,
+            request.call,
+            request.visit,
+            agent=agent.name,
+            tool=request.tool,
+            with_values=pinned is not None and pinned.effect is Effect.WRITE,
+        )
+        if loaded is None:
+            engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
+        return await visit_of(self._engine, request, loaded)
+
+    async def _round(self, visit: Visit, *, repeated: bool) -> CallResult | Admission:
+        """One try: a result, or the reason to start over."""
+        tool = visit.tool
+        if visit.loaded.settled_visit is not None:
+            engine_fault(f"visit {visit.loaded.settled_visit} settled this call already")
+        if tool is None or not schema_unchanged(self._engine, visit.pinned, tool):
+            return await self._settle(
+                visit, CallStatus.REFUSED, f"{visit.pinned.name} is not the version that this run began with."
+            )
+        resend = False
+        if visit.loaded.effect is not None:
+            cleared = await clear_doubt(self._engine, visit, tool)
+            if isinstance(cleared, CallResult | Admission):
+                return cleared
+            resend = cleared == "resend"
+        if visit.loaded.halted_by:
+            return await self._halted(visit, visit.loaded.halted_by)
+        if not visit.loaded.agent or not visit.loaded.agent.enabled:
+            return await self._halted(visit, f"agent {visit.agent.name} is disabled")
+        missing = missing_steps(visit.agent, tool.name, visit.loaded.run.completed)
+        if missing:
+            words = f"Not yet: {', '.join(missing)} must complete first. Nothing was counted; propose this again after."
+            return await self._settle(visit, CallStatus.RETRY_AFTER, words)
+        try:
+            judgement = await judge(self._engine, visit, tool, repeated=repeated)
+        except ValueError as error:
+            return await self._settle(visit, CallStatus.REFUSED, f"{tool.name} cannot take these arguments: {error}")
+        return await self._act(visit, tool, judgement, repeated=repeated, resend=resend)
+
+    async def _act(
+        self, visit: Visit, tool: Tool, judgement: Judgement, *, repeated: bool, resend: bool
+    ) -> CallResult | Admission:
+        record = judgement.record
+        if resend and record.decision.kind != "allow":
+            # It may have happened already: saying "denied" to the model would be a claim that nobody can make.
+            words = "It is not known whether this happened, and policy does not let it be sent again."
+            return await self._settle(visit, CallStatus.UNKNOWN, words, told=False, record=record, repeated=repeated)
+        match record.decision.kind:
+            case "deny":
+                return await self._settle(
+                    visit, CallStatus.DENIED, _denial(record), record=record, traces=judgement.traces, repeated=repeated
+                )
+            case "needs_approval":
+                return await self._settle(
+                    visit, CallStatus.NEEDS_APPROVAL, judgement.void, record=record, traces=judgement.traces,
+                    told=False, repeated=repeated,
+                )  # fmt: skip
+            case "allow":
+                pass
+        verdict: Literal["read", "write"] = "write" if tool.effect is Effect.WRITE else "read"
+        admission = await admit_call(
+            self._engine.db,
+            visit.request.tenant,
+            visit.request.run_id,
+            visit.request.step,
+            visit.request.call,
+            visit.request.visit,
+            agent=visit.agent.name,
+            tool=tool.name,
+            version=visit.loaded.run.version,
+            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
+            repeated=repeated,
+            verdict=verdict,
+            control="",
+            message=None,
+            audit=_decided(visit, "admitted", None, "", record, judgement.traces),
+            limit_tool_calls=visit.agent.limits.tool_calls,
+            effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
+        )
+        match admission.kind:
+            case "admitted" if verdict == "write":
+                return await perform_write(self._engine, visit, tool, admission, record)
+            case "admitted":
+                return await perform_read(self._engine, visit, tool, admission, record)
+            case "halted":
+                return await self._halted(visit, admission.detail)
+            case "limit":
+                return await self._settle(
+                    visit, CallStatus.LIMIT_REACHED, "", told=False, limit=admission.detail, record=record,
+                    repeated=repeated,
+                )  # fmt: skip
+            case "deed_open":
+                words = f"The same deed is under way or in doubt ({admission.detail}); it is not done twice."
+                return await self._settle(visit, CallStatus.REFUSED, words, record=record, repeated=repeated)
+            case _:
+                return admission
+
+    async def _halted(self, visit: Visit, by: str) -> CallResult | Admission:
+        return await self._settle(visit, CallStatus.HALTED, f"halted: {by}", told=False)
+
+    async def _settle(
+        self,
+        visit: Visit,
+        status: CallStatus,
+        message: str,
+        *,
+        told: bool = True,
+        limit: str = "",
+        record: DecisionRecord | None = None,
+        traces: dict[str, Trace] | None = None,
+        repeated: bool = False,
+    ) -> CallResult | Admission:
+        """End a visit without running the tool."""
+        control = control_of(status, told=told, limit=limit, decision=record)
+        answer = message_row(tool_message(visit.call.call_id, visit.pinned.name, error=message)) if told else None
+        admission = await admit_call(
+            self._engine.db,
+            visit.request.tenant,
+            visit.request.run_id,
+            visit.request.step,
+            visit.request.call,
+            visit.request.visit,
+            agent=visit.agent.name,
+            tool=visit.pinned.name,
+            version=visit.loaded.run.version,
+            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
+            repeated=repeated,
+            verdict="record",
+            control=StoredControl(**control.model_dump(), message=message).model_dump_json(),
+            message=answer,
+            audit=_decided(visit, "settled", status, message, record, traces or {}),
+            limit_tool_calls=visit.agent.limits.tool_calls,
+            effect=None,
+        )
+        if admission.kind != "recorded":
+            return admission
+        return result_of(visit, control, message=message, decision=record)
+
+
+def _denial(record: DecisionRecord) -> str:
+    if record.decision.kind != "deny":
+        return ""
+    reasons = [f"{reason.text} ({reason.policy})" for reason in record.decision.reasons]
+    if record.decision.errors:
+        reasons.append("the decision could not be made, so nothing is allowed")
+    return "Denied by policy: " + ("; ".join(reasons) or "no policy permits this call") + "."
+
+
+def _decided(
+    visit: Visit,
+    verdict: Literal["admitted", "settled"],
+    status: CallStatus | None,
+    message: str,
+    record: DecisionRecord | None,
+    traces: dict[str, Trace],
+) -> str:
+    return CallDecided(
+        step=visit.request.step,
+        call=visit.request.call,
+        visit=visit.request.visit,
+        tool=visit.request.tool,
+        arguments_digest=visit.request.arguments_digest,
+        verdict=verdict,
+        status=status,
+        message=message,
+        decision=record,
+        evidence={name: trace.model_dump(mode="json", exclude_defaults=True) for name, trace in traces.items()},
+    ).model_dump_json()

@@ -1,0 +1,167 @@
+"""The decision about a visit: recorded facts, provenance, policy, and the grant if one is presented."""
+
+import json
+from dataclasses import dataclass
+from typing import cast
+
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+from pydantic import ValidationError
+
+from activities.engine import Engine
+from activities.gate.visit import Visit
+from contracts.agent import Stage
+from contracts.approval import ApprovalBasis
+from contracts.base import JsonObject
+from contracts.canonical import digest
+from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, NeedsApproval
+from contracts.run_activities import ApprovalOpened
+from contracts.tool import Effect, Tool
+from contracts.vote import Grant, Vote, VoteAccepted
+from policy.bundle import Bundle, BundleError
+from policy.decide import decide
+from policy.provenance import Trace, recorded_values, trace_arguments
+from policy.request import CallFacts, authorization_request
+from policy.votes import judge_vote, quorum, read_vote, satisfied
+from store.accounts import find_account
+from store.approvals import find_request
+
+__all__ = ["Judgement", "judge", "traces_of"]
+
+_NO_BUNDLE = "sha256:" + "0" * 64
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What policy says, and what it was asked."""
+
+    record: DecisionRecord
+    traces: dict[str, Trace]
+    void: str = ""
+    """Why a presented grant does not hold; empty when it holds or none was presented."""
+    request_id: str | None = None
+    """The approval request whose grant was used."""
+
+
+def traces_of(visit: Visit, tool: Tool) -> dict[str, Trace]:
+    """Where every argument of a write came from. Reads need none: what they return is labelled instead."""
+    if tool.effect is Effect.READ:
+        return {}
+    messages = cast("list[JsonObject]", json.loads(visit.loaded.values))
+    labels = {name: known.labels for name, known in visit.tools.items()}
+    return trace_arguments(visit.arguments, recorded_values(messages, visit.loaded.run.trusted_fields, labels))
+
+
+async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> Judgement:
+    """Decide a visit under the current bundle. Whatever goes wrong on the way is a denial."""
+    traces = traces_of(visit, tool)
+    request = authorization_request(facts_of(visit, repeated=repeated), visit.agent, tool, visit.arguments, traces)
+    try:
+        bundle = engine.bundles.current()
+    except (BundleError, OSError, ValidationError) as error:
+        return Judgement(_refused(request, f"the policies cannot be used: {error}"[:500]), traces)
+    record = decide(bundle, request)
+    if visit.request.grant is None or record.decision.kind != "needs_approval":
+        return Judgement(record, traces)
+    asked = record.decision
+    void, rungs, persons = await _check_grant(engine, visit, bundle, asked, visit.request.grant)
+    if void:
+        return Judgement(record, traces, void=void)
+    granted = decide(bundle, request, granted=rungs, approvers=persons)
+    return Judgement(granted, traces, request_id=visit.request.grant.request_id)
+
+
+def facts_of(visit: Visit, *, repeated: bool) -> CallFacts:
+    """What the store said, as policy takes it. An agent without a state in the tenant is off."""
+    run, state = visit.loaded.run, visit.loaded.agent
+    return CallFacts(
+        tenant=visit.request.tenant,
+        run_id=visit.request.run_id,
+        on_behalf_of=run.on_behalf_of,
+        stage=state.stage if state else Stage.OFF,
+        enabled=state.enabled if state else False,
+        tier_ceiling=state.tier_ceiling if state else 0,
+        halted=bool(visit.loaded.halted_by),
+        admitted=run.admitted,
+        completed=run.completed,
+        money_minor=run.money_minor,
+        tool_calls=run.tool_calls,
+        tainted=run.tainted,
+        repeated=repeated,
+        opened_s=run.opened_s,
+        now_s=visit.loaded.now_s,
+    )
+
+
+def _refused(request: AuthorizationRequest, error: str) -> DecisionRecord:
+    return DecisionRecord(
+        request=request, granted=(), decision=Denied(reasons=(), errors=(error,)), bundle_digest=_NO_BUNDLE
+    )
+
+
+async def _check_grant(
+    engine: Engine, visit: Visit, bundle: Bundle, asked: NeedsApproval, grant: Grant
+) -> tuple[str, tuple[str, ...], int]:
+    """Why the grant is void, or the rungs that its approvers meet and how many they are."""
+    request = visit.request
+    async with engine.db.tenant(request.tenant) as cursor:
+        stored = await find_request(cursor, request.tenant, grant.request_id)
+        if stored is None or stored.run_id != request.run_id:
+            return "there is no such approval request", (), 0
+        basis = ApprovalBasis.model_validate_json(stored.basis)
+        changed = _difference(visit, asked, basis)
+        if changed:
+            return changed, (), 0
+        if visit.loaded.now_s >= min(grant.expires_at, int(stored.expires_at.timestamp())):
+            return "the approval has expired", (), 0
+        opened = ApprovalOpened(
+            request_id=stored.request_id,
+            digest=digest(basis),
+            requirement=asked.requirement,
+            tier=int(visit.pinned.tier),
+            opened_at=int(stored.opened_at.timestamp()),
+            sla_at=int(stored.sla_at.timestamp()),
+            expires_at=int(stored.expires_at.timestamp()),
+        )
+        accepted: list[Vote] = []
+        for signed in grant.votes:
+            vote = read_vote(signed, visit.agent.vote_keys)
+            if not isinstance(vote, Vote):
+                return f"a vote does not verify: {vote.value}", (), 0
+            groups = await _current_groups(cursor, vote)
+            current = vote.model_copy(update={"groups": tuple(sorted(set(vote.groups) & groups))})
+            verdict = judge_vote(
+                current, opened=opened, run_id=request.run_id, tenant=request.tenant,
+                interested=stored.interested, accepted=accepted, now_s=min(vote.voted_at, visit.loaded.now_s),
+            )  # fmt: skip
+            if not isinstance(verdict, VoteAccepted):
+                return f"a vote does not count any more: {verdict.refusal.value}", (), 0
+            accepted.append(current)
+    if not quorum(asked.requirement, accepted):
+        return "the approvers no longer meet the requirement", (), 0
+    return "", satisfied(bundle.ladder.rungs, accepted), len(accepted)
+
+
+async def _current_groups(cursor: AsyncCursor[DictRow], vote: Vote) -> frozenset[str]:
+    """Groups of the approver as they are now; none for an account that is gone, disabled or another person's."""
+    account = await find_account(cursor, vote.tenant, vote.subject)
+    if account is None or account.disabled or account.person != vote.person or "approve" not in account.roles:
+        return frozenset()
+    return frozenset(account.groups)
+
+
+def _difference(visit: Visit, asked: NeedsApproval, basis: ApprovalBasis) -> str:
+    """What has changed since people were asked; empty when nothing has."""
+    request = visit.request
+    now = {
+        "arguments": (basis.arguments_digest, request.arguments_digest),
+        "call": ((basis.run_id, basis.step, basis.call), (request.run_id, request.step, request.call)),
+        "tool": ((basis.tool, basis.tool_version), (request.tool, visit.pinned.version)),
+        "tool's schema": (basis.schema_digest, visit.pinned.schema_digest),
+        "requirement": (basis.requirement, asked.requirement),
+        "determining policies": (basis.policies, tuple(reason.policy for reason in asked.reasons)),
+    }
+    for what, (then, today) in now.items():
+        if then != today:
+            return f"the {what} changed since the approval was asked"
+    return ""

@@ -1,0 +1,31 @@
+"""Perform an admitted read. It changes nothing outside, so it may be tried again."""
+
+from activities.engine import Engine
+from activities.gate.finish import finish
+from activities.gate.run_tool import attempt_tool, pause_before
+from activities.gate.visit import Visit
+from contracts.call import CallResult, CallStatus
+from contracts.decision import DecisionRecord
+from contracts.tool import Tool
+from store.journal import Admission
+
+__all__ = ["perform_read"]
+
+
+async def perform_read(
+    engine: Engine, visit: Visit, tool: Tool, admission: Admission, record: DecisionRecord
+) -> CallResult | Admission:
+    """Run a read within its attempts, and tell the model its output or why there is none."""
+    attempt = 0
+    while True:
+        found = await attempt_tool(engine, visit, tool)
+        attempt += 1
+        if found.kind == "done":
+            return await finish(
+                engine, visit, tool, admission, record, CallStatus.RAN, attempts=attempt, output=found.output
+            )
+        if found.kind == "rejected" or attempt >= tool.attempts:
+            return await finish(
+                engine, visit, tool, admission, record, CallStatus.FAILED, attempts=attempt, message=found.message
+            )
+        await pause_before(attempt - 1, found.wait_s)

@@ -1,0 +1,114 @@
+"""One attempt of a tool's function, and what is known after it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from temporalio import activity
+
+from activities.credentials import CallIdentity
+from activities.engine import Engine
+from activities.gate.visit import Visit
+from activities.services import CallContext
+from activities.transcript import shown_output
+from contracts.base import JsonObject
+from contracts.tool import Ambiguous, Effect, Preview, Probe, RateLimited, RefusedBeforeSend, Rejected, Tool
+
+__all__ = ["Attempt", "attempt_tool", "context_of", "pause_before", "preview_of", "probe_effect"]
+
+_BACKOFF_S = (0.2, 0.8, 2.0)
+_MAX_WAIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one attempt told."""
+
+    kind: Literal["done", "rejected", "not_sent", "ambiguous"]
+    output: JsonObject | None = None
+    code: str = ""
+    message: str = ""
+    wait_s: float = 0.0
+    """What the service asked to wait before another attempt, in seconds."""
+
+
+async def attempt_tool(engine: Engine, visit: Visit, tool: Tool) -> Attempt:
+    """Run a tool's function once, within its timeout. Never raises but for cancellation."""
+    context = context_of(engine, visit, tool, visit.arguments, may_write=tool.effect is Effect.WRITE)
+    try:
+        typed = tool.args_model.model_validate(visit.arguments)
+        async with asyncio.timeout(tool.timeout_s):
+            result = await tool.function(typed, context)
+        output = shown_output(cast("JsonObject", result.model_dump(mode="json")))
+    except RefusedBeforeSend as fault:
+        return Attempt("not_sent", code=fault.code, message=str(fault))
+    except RateLimited as fault:
+        return Attempt("not_sent", code=fault.code, message=str(fault), wait_s=fault.retry_after_s)
+    except Rejected as fault:
+        return Attempt("rejected", code=fault.code, message=str(fault))
+    except Ambiguous as fault:
+        return Attempt("ambiguous", code=fault.code, message=str(fault))
+    except TimeoutError:
+        return Attempt("ambiguous", code="timeout", message=f"{tool.name} took longer than {tool.timeout_s:g} s")
+    except Exception as error:  # noqa: BLE001 - an agent's tool may raise anything; what it did before is not known
+        activity.logger.exception("tool %s raised", tool.name)
+        return Attempt("ambiguous", code="tool_fault", message=f"{tool.name} failed: {type(error).__name__}")
+    return Attempt("done", output=output)
+
+
+async def pause_before(attempt: int, wait_s: float) -> None:
+    """Wait before another attempt: as asked, or a little longer each time."""
+    await asyncio.sleep(min(max(wait_s, _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]), _MAX_WAIT_S))
+
+
+async def probe_effect(engine: Engine, visit: Visit, tool: Tool) -> Probe:
+    """Ask the service what became of the effect key. Whatever goes wrong is `unclear`."""
+    if tool.probe is None:
+        return Probe(state="unclear")
+    context = context_of(engine, visit, tool, {"key": visit.effect_key}, may_write=False)
+    typed = tool.args_model.model_validate(visit.arguments)
+    try:
+        async with asyncio.timeout(tool.timeout_s):
+            return await tool.probe(typed, context, visit.effect_key)
+    except Exception as error:  # noqa: BLE001 - no answer is no proof
+        activity.logger.warning("probe of %s failed: %s", tool.name, type(error).__name__)
+        return Probe(state="unclear")
+
+
+async def preview_of(engine: Engine, visit: Visit, tool: Tool) -> Preview | None:
+    """Before and after, for the approver; None where the tool has no preview or it could not be read."""
+    if tool.preview is None:
+        return None
+    context = context_of(engine, visit, tool, visit.arguments, may_write=False)
+    try:
+        async with asyncio.timeout(tool.timeout_s):
+            return await tool.preview(tool.args_model.model_validate(visit.arguments), context)
+    except Exception as error:  # noqa: BLE001 - an approver can decide without it, and is shown that it is missing
+        activity.logger.warning("preview of %s failed: %s", tool.name, type(error).__name__)
+        return None
+
+
+def context_of(engine: Engine, visit: Visit, tool: Tool, arguments: JsonObject, *, may_write: bool) -> CallContext:
+    """What the tool is given: its one service, credentials bound to these arguments, nothing else."""
+    request = visit.request
+    identity = CallIdentity(
+        tenant=request.tenant,
+        run_id=request.run_id,
+        agent=visit.agent.name,
+        on_behalf_of=visit.loaded.run.on_behalf_of,
+        tool=tool.name,
+        service=tool.service,
+        scopes=tool.scopes,
+        effect_key=visit.effect_key if may_write else None,
+    )
+    return CallContext(
+        engine.services, engine.credentials, identity, arguments,
+        timeout_s=tool.timeout_s, may_write=may_write, beat=_beat(),
+    )  # fmt: skip
+
+
+def _beat() -> Callable[[str], None]:
+    if activity.info().is_local:
+        return lambda _note: None
+    return activity.heartbeat

@@ -1,0 +1,110 @@
+"""A write that an earlier attempt or visit left behind: wait for its lease, find out what became of it, or stay in doubt."""
+
+from datetime import timedelta
+from typing import Literal
+
+from temporalio.exceptions import ApplicationError
+
+from activities.engine import Engine, engine_fault
+from activities.gate.run_tool import probe_effect
+from activities.gate.visit import StoredControl, Visit, control_of, result_of
+from activities.gate.writes import DOUBT_RETRY_S
+from activities.transcript import message_row, tool_message
+from contracts.audit import EffectDoubted, EffectResolved
+from contracts.base import JsonObject
+from contracts.call import CallResult, CallStatus, EffectState
+from contracts.canonical import canonical_bytes
+from contracts.run_activities import LEASE_HELD
+from contracts.tool import Probe, Tool
+from store.effects import doubt_effect, resolve_effect
+from store.journal import Admission, EffectNow
+
+__all__ = ["clear_doubt"]
+
+_CLOCK_SLACK_S = 60
+"""How far the service's clock may differ when it judges a credential's expiry."""
+_AGAIN = Admission(kind="stale", fence=0, effect_fence=0, detail="the ledger moved on")
+
+
+async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["decide", "resend"] | CallResult | Admission:
+    """What to do about the call's row of the ledger.
+
+    Returns:
+        `decide`: it was never sent, go on as if it were new; `resend`: it is in doubt, and sending it again under its
+        key is safe; a result: its outcome is known, or still in doubt; an admission: start over.
+
+    Raises:
+        ApplicationError: `LeaseHeld` while an earlier attempt may still be sending.
+    """
+    effect = visit.loaded.effect
+    match effect.state if effect else EffectState.PREPARED:
+        case EffectState.PREPARED:
+            return "decide"
+        case EffectState.IN_FLIGHT:
+            return await _in_flight(engine, visit, effect)
+        case EffectState.UNKNOWN:
+            return await _unknown(engine, visit, tool, effect)
+        case state:
+            engine_fault(f"effect {visit.effect_key} is {state} but its call is not settled")
+
+
+async def _in_flight(engine: Engine, visit: Visit, effect: EffectNow | None) -> Admission:
+    request = visit.request
+    left_s = (effect.lease_s or 0) - visit.loaded.now_s if effect else 0
+    if left_s > 0:
+        raise ApplicationError(
+            f"an earlier attempt may still be sending; looked at again in {left_s} s",
+            type=LEASE_HELD,
+            next_retry_delay=timedelta(seconds=left_s + 1),
+        )
+    doubt = EffectDoubted(step=request.step, call=request.call, visit=request.visit).model_dump_json()
+    await doubt_effect(engine.db, request.tenant, request.run_id, request.step, request.call, doubt)
+    return _AGAIN
+
+
+async def _unknown(
+    engine: Engine, visit: Visit, tool: Tool, effect: EffectNow | None
+) -> Literal["resend"] | CallResult | Admission:
+    if effect is None:
+        return _AGAIN
+    probe = await probe_effect(engine, visit, tool)
+    if probe.state == "done":
+        return await _resolve(engine, visit, tool, effect, EffectState.SUCCEEDED, probe)
+    now_s = visit.loaded.now_s
+    within_window = tool.key_window_s > 0 and now_s < (effect.first_sent_s or 0) + tool.key_window_s
+    credential_over = now_s > (effect.credential_s or 0) + _CLOCK_SLACK_S
+    if within_window or (probe.state == "absent" and credential_over):
+        return "resend"
+    return await _resolve(engine, visit, tool, effect, EffectState.UNKNOWN, probe)
+
+
+async def _resolve(
+    engine: Engine, visit: Visit, tool: Tool, effect: EffectNow, state: EffectState, probe: Probe
+) -> CallResult | Admission:
+    request = visit.request
+    known = state is EffectState.SUCCEEDED
+    output: JsonObject | None = (probe.output or {}) if known else None
+    words = "" if known else "It is not known whether this happened; it is in the unknown queue and is not sent again."
+    status = CallStatus.RAN if known else CallStatus.UNKNOWN
+    control = control_of(status, told=known, effect=state, retry_after_s=None if known else DOUBT_RETRY_S)
+    answer = message_row(tool_message(visit.call.call_id, tool.name, output=output)) if known else None
+    stored = await resolve_effect(
+        engine.db,
+        request.tenant,
+        request.run_id,
+        request.step,
+        request.call,
+        request.visit,
+        tool=tool.name,
+        effect_fence=effect.fence,
+        state=state.value,
+        output=canonical_bytes(output).decode() if output is not None else None,
+        error=words,
+        control=StoredControl(**control.model_dump(), message=words).model_dump_json(),
+        message=answer,
+        audit=EffectResolved(
+            step=request.step, call=request.call, visit=request.visit, tool=tool.name, state=state,
+            how="probe" if known else "no_proof", detail=probe.state,
+        ).model_dump_json(),
+    )  # fmt: skip
+    return result_of(visit, control, output=output, message=words) if stored else _AGAIN

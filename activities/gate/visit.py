@@ -1,0 +1,161 @@
+"""One visit of the workflow at one call: what was asked, checked against what the run really proposed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from activities.engine import Engine, engine_fault
+from activities.proposal import parse_call
+from contracts.agent import PinnedAgent, PinnedTool
+from contracts.base import JsonObject
+from contracts.call import CallOutput, CallResult, CallStatus, EffectState, ExecuteTool, ResultControl
+from contracts.canonical import digest
+from contracts.decision import DecisionRecord
+from contracts.model import AssistantMessage
+from contracts.tool import Tool
+from contracts.turn import CallContent
+from store.journal import LoadedCall
+
+__all__ = ["StoredControl", "Visit", "control_of", "result_of", "schema_unchanged", "stored_result", "visit_of"]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit with everything that was read about it."""
+
+    request: ExecuteTool
+    loaded: LoadedCall
+    agent: PinnedAgent
+    pinned: PinnedTool
+    tool: Tool | None
+    """The tool as it is now; None when it is gone."""
+    call: CallContent
+    """The proposed call, validated again."""
+    tools: Mapping[str, Tool]
+    """All tools of the agent as they are now."""
+
+    @property
+    def arguments(self) -> JsonObject:
+        """Canonical arguments."""
+        return self.call.arguments
+
+    @property
+    def effect_key(self) -> str:
+        """Key of the ledger, and of the service's idempotency: never of an attempt."""
+        return f"{self.request.run_id}/{self.request.step}/{self.request.call}"
+
+
+async def visit_of(engine: Engine, request: ExecuteTool, loaded: LoadedCall) -> Visit:
+    """Check a request against the run: an activity can be started by anyone with access to Temporal.
+
+    Raises:
+        ApplicationError: the run never proposed this call with these arguments (`EngineFault`).
+    """
+    if loaded.run.definition != request.definition:
+        engine_fault("the definition is not the one that the run pinned")
+    agent = await engine.definition(request.tenant, request.definition)
+    pinned = agent.tool(request.tool)
+    if pinned is None or not loaded.proposal:
+        engine_fault(f"the run proposed no call of {request.tool} at step {request.step}")
+    answer = AssistantMessage.model_validate_json(loaded.proposal)
+    if request.call >= len(answer.calls) or answer.calls[request.call].tool != request.tool:
+        engine_fault(f"call {request.call} of step {request.step} is not {request.tool}")
+    live = engine.registry.agents.get(agent.name)
+    tools = live.tools if live else {}
+    tool = tools.get(request.tool)
+    proposed = answer.calls[request.call]
+    parsed = parse_call(proposed, tools)
+    if isinstance(parsed, CallContent):
+        call = parsed
+    else:
+        # Valid when it was proposed: the tool changed or went since. It can only be shown as it was proposed.
+        call = CallContent(call_id=proposed.call_id, arguments=json_object(proposed.arguments_json), why="")
+    if schema_unchanged(engine, pinned, tool) and digest(call.arguments) != request.arguments_digest:
+        engine_fault("the arguments are not those that the run proposed")
+    return Visit(request, loaded, agent, pinned, tool, call, tools)
+
+
+def schema_unchanged(engine: Engine, pinned: PinnedTool, tool: Tool | None) -> bool:
+    """Whether the tool is still the one that the run pinned: same version, same schema."""
+    return tool is not None and tool.version == pinned.version and engine.schema_digest(tool) == pinned.schema_digest
+
+
+def json_object(text: str) -> JsonObject:
+    """JSON text as an object; empty when it is none."""
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("JsonObject", value) if isinstance(value, dict) else {}
+
+
+class StoredControl(ResultControl):
+    """Control part of a result as the journal keeps it: with what content cannot be rebuilt from elsewhere."""
+
+    message: str = ""
+
+
+def result_of(
+    visit: Visit,
+    control: ResultControl,
+    *,
+    output: JsonObject | None = None,
+    message: str = "",
+    decision: DecisionRecord | None = None,
+) -> CallResult:
+    """The activity's result."""
+    request = visit.request
+    return CallResult(
+        step=request.step,
+        call=request.call,
+        visit=request.visit,
+        tool=request.tool,
+        arguments_digest=request.arguments_digest,
+        input_digest=digest(request),
+        control=control,
+        content=CallOutput(arguments=visit.arguments, output=output, message=message, decision=decision),
+    )
+
+
+def stored_result(visit: Visit) -> CallResult:
+    """The result of a visit that is settled already, from the journal, the transcript and the audit chain."""
+    stored = StoredControl.model_validate_json(visit.loaded.stored)
+    control = ResultControl.model_validate(stored.model_dump(exclude={"message"}))
+    output: JsonObject | None = None
+    message = stored.message
+    if visit.loaded.stored_message:
+        told = cast("JsonObject", json.loads(visit.loaded.stored_message))
+        text = cast("JsonObject", json.loads(str(told["text"])))
+        if told["is_error"]:
+            message = str(text.get("error", ""))
+        else:
+            output = text
+    decided = json.loads(visit.loaded.stored_decision) if visit.loaded.stored_decision else {}
+    decision = decided.get("decision")
+    return result_of(
+        visit, control, output=output, message=message,
+        decision=None if decision is None else DecisionRecord.model_validate(decision),
+    )  # fmt: skip
+
+
+def control_of(
+    status: CallStatus,
+    *,
+    told: bool,
+    retry_after_s: float | None = None,
+    effect: EffectState | None = None,
+    limit: str = "",
+    decision: DecisionRecord | None = None,
+) -> ResultControl:
+    """Control part of a result."""
+    verdict = decision.decision if decision else None
+    return ResultControl(
+        status=status,
+        told=told,
+        retry_after_s=retry_after_s,
+        requirement=verdict.requirement if verdict and verdict.kind == "needs_approval" else None,
+        limit=limit,
+        effect=effect,
+        policies=tuple(reason.policy for reason in verdict.reasons) if verdict else (),
+    )

@@ -1,0 +1,89 @@
+"""The packet that a person gets who must go on: what was tried, what happened, what blocked, what is needed."""
+
+from typing import cast
+
+from contracts.base import JsonObject
+from contracts.outcome import EscalationPacket, OutcomeReason
+
+__all__ = ["escalation_packet"]
+
+_MAX_LINES = 200
+_WHY = {
+    OutcomeReason.HANDED_OVER: "The agent asked for a person.",
+    OutcomeReason.MALFORMED_OUTPUT: "The model kept answering in a form that cannot be used.",
+    OutcomeReason.REFUSED_BY_MODEL: "The model refused to work on this.",
+    OutcomeReason.LIMIT_REACHED: "The run met one of its limits.",
+    OutcomeReason.NO_MODEL: "No model could be had.",
+    OutcomeReason.APPROVAL_DENIED: "A person denied what the agent wanted to do.",
+    OutcomeReason.APPROVAL_EXPIRED: "Nobody decided about an approval in time.",
+    OutcomeReason.EFFECT_UNKNOWN: "It is not known whether a write happened.",
+    OutcomeReason.HALTED: "A kill switch or a disabled agent stopped the run.",
+    OutcomeReason.POSTCONDITION_FAILED: "The agent said it was done, but the records do not show it.",
+    OutcomeReason.REQUESTED: "The run was cancelled on request.",
+    OutcomeReason.ENGINE_FAULT: "A fault of this software stopped the run.",
+}
+_NEEDED = {
+    OutcomeReason.EFFECT_UNKNOWN: "Find out in the system of record whether the write happened, then close it in the "
+    "unknown queue. Do not repeat it before.",
+    OutcomeReason.APPROVAL_EXPIRED: "Decide whether it should still happen, and do it by hand or start a new run.",
+    OutcomeReason.HALTED: "Find out why it was stopped before anything is repeated.",
+}
+
+
+def escalation_packet(
+    event: JsonObject,
+    reason: OutcomeReason,
+    detail: str,
+    needed: str,
+    entries: list[JsonObject],
+    effects: list[JsonObject],
+) -> EscalationPacket:
+    """Build the packet from the audit chain's entries (oldest first) and the ledger's rows."""
+    lines = [line for entry in entries if (line := _line(entry))]
+    blocked = dict.fromkeys(text for entry in entries for text in _blocks(entry))
+    goal = f"{event.get('type', 'event')} {event.get('subject') or ''}".strip()
+    return EscalationPacket(
+        goal=goal,
+        why=" ".join(part for part in (_WHY.get(reason, reason.value), detail) if part),
+        needed=needed or _NEEDED.get(reason, "Look at what was tried and go on by hand."),
+        steps=tuple(lines[-_MAX_LINES:]),
+        effects=tuple(
+            {key: effect[key] for key in ("step", "call", "tool", "state", "amount_minor", "currency", "error")}
+            for effect in effects[-_MAX_LINES:]
+        ),
+        blocked_by=tuple(blocked)[:50],
+    )
+
+
+def _line(entry: JsonObject) -> str:
+    body = cast("JsonObject", entry["body"])
+    match entry["kind"]:
+        case "model_replied":
+            return f"step {body['step']}: {body['served_model']} answered with {body['control']}"
+        case "decided" if body["verdict"] == "settled":
+            return f"step {body['step']}: {body['tool']} {body['status']}. {body['message']}".strip()
+        case "finished":
+            tail = f": {body['error']}" if body["error"] else ""
+            return f"step {body['step']}: {body['tool']} {body['status']}{tail}"
+        case "approval_asked":
+            return f"step {body['step']}: {body['tool']} was put before people ({body['requirement']})"
+        case "approval_closed":
+            by = cast("list[str]", body["by"])
+            return f"approval {body['state']}" + (f" by {', '.join(by)}" if by else "")
+        case "doubted":
+            return f"step {body['step']}: an attempt was lost; whether it had an effect is in doubt"
+        case "resolved":
+            return f"step {body['step']}: {body['tool']} is {body['state']} ({body['how']})"
+        case _:
+            return ""
+
+
+def _blocks(entry: JsonObject) -> list[str]:
+    body = cast("JsonObject", entry["body"])
+    if entry["kind"] != "decided" or not body.get("decision"):
+        return []
+    decision = cast("JsonObject", cast("JsonObject", body["decision"])["decision"])
+    if decision["kind"] != "deny":
+        return []
+    reasons = cast("list[JsonObject]", decision["reasons"])
+    return [f"{reason['policy']}: {reason['text']}" for reason in reasons] or ["no policy permits the call"]

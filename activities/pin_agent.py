@@ -1,0 +1,100 @@
+"""Open a run: check that an accepted event vouches for it, pin its agent, write its first messages."""
+
+from typing import NoReturn
+
+from temporalio.exceptions import ApplicationError
+
+from activities.engine import Engine
+from activities.models.model_map import ModelMapError, resolve
+from activities.registry import AgentRefused
+from activities.transcript import event_message, message_row
+from contracts.agent import PinnedAgent
+from contracts.audit import RunOpened
+from contracts.base import JsonObject
+from contracts.canonical import digest
+from contracts.event import EventOrigin, RunRequest
+from contracts.model import SystemMessage
+from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
+from store.runs import NewRun, load_accepted_event, load_definition, open_run
+from store.votes import vote_keys
+
+__all__ = ["pin_agent"]
+
+_MAX_GOAL_CHARACTERS = 300
+
+
+async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
+    """Pin once; again, return what was pinned.
+
+    Raises:
+        ApplicationError: `NotAdmitted`: anyone with access to Temporal can start a workflow, so a run without a matching
+            inbox row, or for an agent that cannot run, ends here.
+    """
+    if not isinstance(request.origin, EventOrigin):
+        _refuse("runs started by other runs are not accepted by this version")
+    origin = request.origin
+    accepted = await load_accepted_event(engine.db, request.tenant, origin.endpoint, origin.event_id)
+    if accepted is None:
+        _refuse(f"no event {origin.event_id!r} was accepted at {origin.endpoint}")
+    told = (request.run_id, request.agent, origin.body_digest, request.on_behalf_of)
+    if told != (accepted.run_id, accepted.agent, accepted.body_digest, accepted.on_behalf_of):
+        _refuse(f"the accepted event {origin.event_id!r} started another run than this")
+    agent = await _pin(engine, request)
+    interested = tuple(name for name in (accepted.on_behalf_of, agent.owner) if name)
+    goal = _goal(accepted.event)
+    first = (SystemMessage(text=agent.prompt), event_message(accepted.event))
+    stored, opened_s = await open_run(
+        engine.db,
+        NewRun(
+            tenant=request.tenant,
+            run_id=request.run_id,
+            definition=agent,
+            endpoint=origin.endpoint,
+            event_id=origin.event_id,
+            parent_run_id=None,
+            root_run_id=request.run_id,
+            on_behalf_of=accepted.on_behalf_of,
+            interested=interested,
+            trusted_fields=_trusted(accepted.event),
+            goal=goal,
+            messages=tuple(message_row(message) for message in first),
+            audit=RunOpened(
+                agent=agent.name, definition=digest(agent), origin=origin, on_behalf_of=accepted.on_behalf_of
+            ).model_dump_json(),
+        ),
+    )
+    if stored != digest(agent):
+        # Pinned by an earlier attempt or an earlier part of a long run, before the folder changed: that one holds.
+        found = await load_definition(engine.db, request.tenant, stored)
+        if found is None:
+            _refuse("the pinned definition is gone")
+        agent = found
+    return Pinned(definition=stored, agent=agent, opened_at=opened_s, interested=interested, goal=goal)
+
+
+async def _pin(engine: Engine, request: RunRequest) -> PinnedAgent:
+    try:
+        loaded = engine.registry.agent(request.agent)
+        named = resolve(loaded.file.models.values(), engine.settings)
+        models = {role: named[name] for role, name in loaded.file.models.items()}
+        async with engine.db.everywhere() as cursor:
+            keys = await vote_keys(cursor)
+        if not keys:
+            raise ApplicationError("no vote key is published yet: start the approvals process", type=STORE_DOWN)
+        return engine.registry.pin(request.agent, models, keys)
+    except (AgentRefused, ModelMapError, ValueError) as error:
+        _refuse(str(error), error)
+
+
+def _goal(event: JsonObject) -> str:
+    subject = f" about {event['subject']}" if event.get("subject") else ""
+    return f"{event.get('type', 'event')}{subject} from {event.get('source', 'unknown')}"[:_MAX_GOAL_CHARACTERS]
+
+
+def _trusted(event: JsonObject) -> tuple[str, ...]:
+    fields = event.get("trusted")
+    return tuple(str(name) for name in fields) if isinstance(fields, list) else ()
+
+
+def _refuse(message: str, cause: Exception | None = None) -> NoReturn:
+    raise ApplicationError(message, type=NOT_ADMITTED, non_retryable=True) from cause

@@ -1,0 +1,111 @@
+"""The activities of a run, as a worker registers them: names and types are those of `contracts.run_activities`."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from temporalio import activity
+
+from activities.approvals import open_approval, settle_approval
+from activities.call_model import ModelCaller
+from activities.close_run import close_run
+from activities.engine import Engine, store_down
+from activities.gate import Gate
+from activities.heartbeats import beating
+from activities.pin_agent import pin_agent
+from contracts.call import CallResult, ExecuteTool
+from contracts.event import RunRequest
+from contracts.outcome import RunReport
+from contracts.run_activities import (
+    CALL_MODEL,
+    CLOSE_RUN,
+    EXECUTE_TOOL,
+    OPEN_APPROVAL,
+    PIN_AGENT,
+    SETTLE_APPROVAL,
+    ApprovalOpened,
+    ApprovalSettled,
+    CloseRun,
+    OpenApproval,
+    Pinned,
+    SettleApproval,
+)
+from contracts.turn import CallModel, ModelTurn
+from store.database import StoreDown
+
+__all__ = ["RunActivities"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _store_faults(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """A store that cannot be reached becomes the one error that a run waits for."""
+
+    @wraps(function)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(*args, **kwargs)
+        except StoreDown as error:
+            raise store_down(error) from error
+
+    return guarded
+
+
+class RunActivities:
+    """All I/O on behalf of a run."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._gate = Gate(engine)
+        self._models = ModelCaller(engine)
+
+    def all(self) -> Sequence[Callable[..., object]]:
+        """What a worker registers."""
+        return [
+            self.pin_agent,
+            self.call_model,
+            self.execute_tool,
+            self.open_approval,
+            self.settle_approval,
+            self.close_run,
+        ]
+
+    @activity.defn(name=PIN_AGENT.name)
+    @_store_faults
+    async def pin_agent(self, request: RunRequest) -> Pinned:
+        """See `activities.pin_agent`."""
+        return await pin_agent(self._engine, request)
+
+    @activity.defn(name=CALL_MODEL.name)
+    @_store_faults
+    async def call_model(self, request: CallModel) -> ModelTurn:
+        """See `activities.call_model`."""
+        async with beating("calling the model"):
+            return await self._models.call(request)
+
+    @activity.defn(name=EXECUTE_TOOL.name)
+    @_store_faults
+    async def execute_tool(self, request: ExecuteTool) -> CallResult:
+        """See `activities.gate`."""
+        async with beating(f"running {request.tool}"):
+            return await self._gate.execute(request)
+
+    @activity.defn(name=OPEN_APPROVAL.name)
+    @_store_faults
+    async def open_approval(self, request: OpenApproval) -> ApprovalOpened:
+        """See `activities.approvals`."""
+        async with beating("opening an approval"):
+            return await open_approval(self._engine, request)
+
+    @activity.defn(name=SETTLE_APPROVAL.name)
+    @_store_faults
+    async def settle_approval(self, request: SettleApproval) -> ApprovalSettled:
+        """See `activities.approvals`."""
+        return await settle_approval(self._engine, request)
+
+    @activity.defn(name=CLOSE_RUN.name)
+    @_store_faults
+    async def close_run(self, request: CloseRun) -> RunReport:
+        """See `activities.close_run`."""
+        return await close_run(self._engine, request)

@@ -1,0 +1,51 @@
+-- Begin and end of a run.
+
+drop function if exists open_run;
+create function open_run( -- insert, or return what an earlier attempt or an earlier part of the run inserted
+    p_tenant text, p_run text, p_agent text, p_agent_version int, p_definition text, p_body text,
+    p_endpoint text, p_event_id text, p_parent text, p_root text, p_on_behalf_of text, p_interested jsonb, p_trusted jsonb, p_goal text,
+    p_contents text[], p_estimates int[], p_audit text,
+    out definition text, out opened_s bigint
+) language plpgsql as $$
+declare
+    genesis bytea := sha256(convert_to(p_tenant || '/' || p_run, 'UTF8'));
+    chained bytea := sha256(genesis || convert_to(p_audit, 'UTF8'));
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    insert into runs (tenant, run_id, agent, agent_version, definition, endpoint, event_id, parent_run_id, root_run_id,
+            on_behalf_of, interested, trusted_fields, goal)
+        values (p_tenant, p_run, p_agent, p_agent_version, p_definition, p_endpoint, p_event_id, p_parent, p_root,
+            p_on_behalf_of, p_interested, p_trusted, p_goal)
+        on conflict do nothing;
+    if found then
+        insert into definitions (tenant, digest, agent, body) values (p_tenant, p_definition, p_agent, p_body)
+            on conflict do nothing;
+        insert into run_state (tenant, run_id, audit_head, audit_seq, message_seq)
+            values (p_tenant, p_run, chained, 1, cardinality(p_contents));
+        insert into audit (tenant, run_id, seq, kind, body, hash)
+            values (p_tenant, p_run, 1, 'opened', p_audit, chained);
+        insert into messages (tenant, run_id, seq, step, tokens, content)
+            select p_tenant, p_run, n, 0, e, t from unnest(p_contents, p_estimates) with ordinality as m(t, e, n);
+    end if;
+    select r.definition, floor(extract(epoch from r.opened_at)) into definition, opened_s
+        from runs r where r.tenant = p_tenant and r.run_id = p_run;
+end $$;
+
+drop function if exists close_run;
+create function close_run( -- once: a second close returns what the first one stored
+    p_tenant text, p_run text, p_outcome text, p_reason text, p_detail text, p_report text, p_audit text,
+    out report text
+) language plpgsql as $$
+declare
+    s run_state;
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
+    if not s.closed then
+        perform append_audit(p_tenant, p_run, 'closed', p_audit);
+        update run_state r set closed = true, version = r.version + 1 where r.tenant = p_tenant and r.run_id = p_run;
+        update runs r set closed_at = now(), outcome = p_outcome, reason = p_reason, detail = p_detail, report = p_report
+            where r.tenant = p_tenant and r.run_id = p_run;
+    end if;
+    select r.report into report from runs r where r.tenant = p_tenant and r.run_id = p_run;
+end $$;
