@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """Model map: the names that agents use, with provider, pinned model id and price."""
     endpoints_file: FilePath = ROOT / "settings" / "endpoints.yaml"
     """Event endpoints: which agent an event starts, and which of its fields are trusted."""
+    tenants_file: FilePath = ROOT / "settings" / "tenants.yaml"
+    """Tenants, and the state in which each of their agents starts."""
     ladder_file: FilePath = ROOT / "settings" / "ladder.yaml"
     """Approval ladder: what can be asked of people, in ascending order."""
 
@@ -95,6 +97,8 @@ class Settings(BaseSettings):
     """Interface on which the event intake listens."""
     intake_port: Port = 8401
     """Port of the event intake."""
+    intake_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Deliveries that the intake works on at a time; more are told to come back (429)."""
     worker_host: Host = "127.0.0.1"
     """Interface on which the worker answers health checks."""
     worker_port: Port = 8403
@@ -117,8 +121,6 @@ class Settings(BaseSettings):
     # Keys
     vote_key_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "vote.jwk")
     """Private Ed25519 key (JWK) that signs votes. Only the approvals process reads it."""
-    vote_public_keys_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "vote.jwks.json")
-    """Public keys (JWKS) that belong to `vote_key_file`."""
     credential_key_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "credential.jwk")
     """Private Ed25519 key (JWK) with which the gate signs tool credentials. Only workers read it."""
     credential_public_keys_file: FilePath = Field(
