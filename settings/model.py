@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     """Tenants, and the state in which each of their agents starts."""
     ladder_file: FilePath = ROOT / "settings" / "ladder.yaml"
     """Approval ladder: what can be asked of people, in ascending order."""
+    agents_dir: FilePath = ROOT / "agents"
+    """Folder of the agents' folders. Tests and evals may point it at their own; every folder in it is trusted code."""
 
     # Postgres
     database_url: DatabaseUrl | None = None
