@@ -75,6 +75,7 @@ class AnthropicProvider:
         received = MessageStream()
         async with bounded(request.choice.timeout_s, heartbeat) as progress, translated("anthropic", self._key):
             stream = await self._client.messages.create(**body, stream=True, timeout=request.choice.timeout_s)
+            received.request_id = stream.response.headers.get("request-id", "")
             async with stream:
                 async for event in stream:
                     # Built without validation: what the server sent decides what it is, not the annotation.
@@ -198,6 +199,8 @@ class MessageStream:
         self._usage: dict[str, object] = {}
         self._delta: Mapping[str, object] = {}
         self._ended = False
+        self.request_id = ""
+        """From the response's headers: what the provider's support asks for."""
 
     def add(self, event: Mapping[str, object]) -> str:
         """Take an event; returns the text that it brought, for the progress note."""
@@ -245,7 +248,8 @@ class MessageStream:
         if not self._ended:
             raise ModelUnavailable("anthropic: the stream ended before the answer did", possibly_charged=True)
         draft = Draft()
-        draft.served_model, draft.request_id = text_of(self._message.get("model")), text_of(self._message.get("id"))
+        draft.served_model = text_of(self._message.get("model"))
+        draft.request_id = self.request_id or text_of(self._message.get("id"))
         draft.usage = _usage(self._usage)
         markers: list[Wire] = []
         for index in sorted(self._blocks):

@@ -34,7 +34,7 @@ def provider_for(choice: ModelChoice, settings: Settings, agent_folder: Path) ->
         case Provider.OPENAI:
             where, secret = choice.base_url or OPENAI_URL, _needed(settings.openai_api_key, "OPENAI_API_KEY", choice)
         case Provider.ANTHROPIC:
-            where = choice.base_url or settings.anthropic_base_url or ANTHROPIC_URL
+            where = choice.base_url or ANTHROPIC_URL
             secret = _needed(settings.anthropic_api_key, "ANTHROPIC_API_KEY", choice)
         case Provider.COMPATIBLE:
             where = choice.base_url or settings.openai_base_url or ""

@@ -71,8 +71,9 @@ def reported(provider: str, body: object, secret: str) -> ModelUnavailable | Mod
     kind, words = _said(body, secret)
     if kind in _REJECTED_KINDS:
         return ModelRejected(f"{provider}: {kind}: {words}")
+    charged = kind not in _UNCHARGED_KINDS
     return ModelUnavailable(
-        f"{provider}: {kind or 'error'} while answering: {words}", possibly_charged=kind not in _UNCHARGED_KINDS
+        f"{provider}: {kind or 'error'} while answering: {words or 'no reason given'}", possibly_charged=charged
     )
 
 

@@ -56,6 +56,7 @@ class CompatibleProvider:
         received = CompletionStream()
         async with bounded(request.choice.timeout_s, heartbeat) as progress, translated("compatible", self._key):
             stream = await self._client.chat.completions.create(**body, stream=True, timeout=request.choice.timeout_s)
+            received.request_id = stream.response.headers.get("x-request-id", "")
             async with stream:
                 async for event in stream:
                     # Built without validation: what the server sent decides what it is, not the annotation.
@@ -134,6 +135,8 @@ class CompletionStream:
         self._model = ""
         self._id = ""
         self._error: object = None
+        self.request_id = ""
+        """From the response's headers: what the server's operator asks for."""
 
     def add(self, event: Mapping[str, object]) -> str:
         """Take a chunk; returns the text that it brought, for the progress note."""
@@ -182,7 +185,7 @@ class CompletionStream:
             draft.stop = StopReason.TOOL_CALLS  # Several servers say `stop` when they mean tool calls.
         draft.stop_detail = refusal or self._finish
         draft.usage = _usage(self._usage)
-        draft.served_model, draft.request_id = self._model, self._id
+        draft.served_model, draft.request_id = self._model, self.request_id or self._id
         return reply_of(draft, request, names)
 
 

@@ -59,6 +59,7 @@ class OpenAIProvider:
         received = ResponseStream()
         async with bounded(request.choice.timeout_s, heartbeat) as progress, translated("openai", self._key):
             stream = await self._client.responses.create(**body, stream=True, timeout=request.choice.timeout_s)
+            received.request_id = stream.response.headers.get("x-request-id", "")
             async with stream:
                 async for event in stream:
                     # Built without validation: what the server sent decides what it is, not the annotation.
@@ -152,6 +153,8 @@ class ResponseStream:
         self._items: list[Mapping[str, object]] = []
         self._final: Mapping[str, object] | None = None
         self._error: object = None
+        self.request_id = ""
+        """From the response's headers: what the provider's support asks for."""
 
     def add(self, event: Mapping[str, object]) -> str:
         """Take an event; returns the text that it brought, for the progress note."""
@@ -180,7 +183,8 @@ class ResponseStream:
         if final.get("status") == "failed":
             raise reported("openai", final.get("error"), secret)
         draft = Draft()
-        draft.served_model, draft.request_id = text_of(final.get("model")), text_of(final.get("id"))
+        draft.served_model = text_of(final.get("model"))
+        draft.request_id = self.request_id or text_of(final.get("id"))
         draft.usage = _usage(object_of(final.get("usage")))
         markers: list[Wire] = []
         refusals: list[str] = []

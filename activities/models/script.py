@@ -278,6 +278,9 @@ def _load(path: Path, _mtime_ns: int, size: int) -> Script:
         raise ScriptError(f"{path}: larger than {MAX_BYTES} bytes. Split the agent's fixture.")
     try:
         return Script.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ScriptError(f"{path}: line {line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ScriptError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import cast
 
 from activities.models.names import WireNames
@@ -33,6 +34,7 @@ __all__ = [
     "opaque_items",
     "opaque_of",
     "reply_of",
+    "storable",
     "system_text",
     "text_of",
     "wire_names",
@@ -44,6 +46,7 @@ EMPTY = "(empty)"
 """Providers refuse empty text."""
 NOT_RUN = "This call was not run."
 MAX_COUNT = 10**9
+MAX_INTEGER = 2**53 - 1
 MAX_NAME = 200
 """Of ids and names, by the contract."""
 
@@ -62,6 +65,24 @@ def text_of(value: object) -> str:
     """A string that can be stored as UTF-8, or an empty one in place of anything else."""
     # JSON may escape lone surrogates, which no encoder and no database takes.
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def storable(value: object) -> object:
+    """JSON that canonical JSON and every database take: what they cannot hold becomes null, lone surrogates a mark.
+
+    A provider's own items go back as they came; only what no honest provider sends is changed here.
+    """
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, Mapping):
+        return {text_of(key): storable(part) for key, part in object_of(cast("object", value)).items()}
+    if isinstance(value, list | tuple):
+        return [storable(part) for part in items_of(cast("object", value))]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, bool) or value is None:
+        return value
+    return value if isinstance(value, int) and abs(value) <= MAX_INTEGER else None
 
 
 def count(value: object) -> int:
@@ -120,7 +141,7 @@ def completed(messages: Sequence[Message]) -> list[Message]:
 
 def opaque_of(provider: Provider, model: str, items: list[Wire]) -> tuple[JsonObject, ...]:
     """Items to hand back, marked with whose they are: another model could not read them."""
-    bundle: Wire = {"provider": provider.value, "model": model, "items": items}
+    bundle: Wire = {"provider": provider.value, "model": model, "items": storable(items)}
     return (cast("JsonObject", bundle),) if items else ()
 
 

@@ -1,0 +1,1 @@
+"""The model providers, on the wire and off it."""
