@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from contracts.agent import AgentFile
 
-__all__ = ["AgentYaml", "Report", "parse_agent_yaml"]
+__all__ = ["AgentYaml", "Lines", "Report", "YamlMistake", "parse_agent_yaml", "read_yaml"]
 
 MAX_BYTES = 64_000
 Path = tuple[str | int, ...]
@@ -22,20 +22,38 @@ Report = Callable[[int, str, str, str], None]
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Where each key and list item of a YAML file stands."""
+
+    by_path: Mapping[Path, int] = field(default_factory=dict[Path, int])
+
+    def line(self, *path: str | int) -> int:
+        """Line of a key or item, or of the nearest one above it that exists."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.by_path:
+                return self.by_path[path[:length]]
+        return 1
+
+
+class YamlMistake(ValueError):  # noqa: N818 - it is one, not a fault of the program
+    """A text that is not YAML."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
 class AgentYaml:
     """A parsed file."""
 
     file: AgentFile | None
     """None where the file is not valid."""
-    lines: Mapping[Path, int] = field(default_factory=dict[Path, int])
-    """Line of each key and list item by its path."""
+    lines: Lines = field(default_factory=Lines)
 
     def line(self, *path: str | int) -> int:
-        """Line of a key or item, or of the nearest one above it that exists."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
-        return 1
+        """Line of a key or item of the file."""
+        return self.lines.line(*path)
 
 
 def parse_agent_yaml(text: str, report: Report) -> AgentYaml:
@@ -44,14 +62,9 @@ def parse_agent_yaml(text: str, report: Report) -> AgentYaml:
         report(1, "yaml-size", f"larger than {MAX_BYTES} bytes", "Move long texts into prompt.md or README.md.")
         return AgentYaml(None)
     try:
-        values = cast("object", _reader().load(text))
-        lines = dict(_lines(cast("object", _reader().compose(text)), ()))
-    except MarkedYAMLError as error:
-        mark = cast("Any", error.problem_mark or error.context_mark)
-        report(mark.line + 1 if mark else 1, "yaml-syntax", f"not YAML: {_problem(error)}", "Correct the line.")
-        return AgentYaml(None)
-    except (YAMLError, ValueError) as error:
-        report(1, "yaml-syntax", f"not YAML: {' '.join(str(error).split())}", "Correct the file.")
+        values, lines = read_yaml(text)
+    except YamlMistake as mistake:
+        report(mistake.line, "yaml-syntax", f"not YAML: {mistake}", "Correct the line.")
         return AgentYaml(None)
     if not isinstance(values, dict):
         report(1, "yaml-schema", "not a mapping of names to values", "Begin with `name: …`; see docs or another agent.")
@@ -64,6 +77,22 @@ def parse_agent_yaml(text: str, report: Report) -> AgentYaml:
             path = tuple(part for part in detail["loc"] if part != "[key]")
             report(found.line(*path), "yaml-schema", *_explained(path, detail))
         return found
+
+
+def read_yaml(text: str) -> tuple[object, Lines]:
+    """The value of a YAML text, and where each of its parts stands.
+
+    Raises:
+        YamlMistake: the text is not YAML.
+    """
+    try:
+        values = cast("object", _reader().load(text))
+        return values, Lines(dict(_lines(cast("object", _reader().compose(text)), ())))
+    except MarkedYAMLError as error:
+        mark = cast("Any", error.problem_mark or error.context_mark)
+        raise YamlMistake(_problem(error), mark.line + 1 if mark else 1) from None
+    except (YAMLError, ValueError) as error:
+        raise YamlMistake(" ".join(str(error).split()), 1) from None
 
 
 def _reader() -> Any:  # noqa: ANN401 - ruamel's reader is not typed

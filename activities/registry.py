@@ -1,6 +1,6 @@
 """Every agent that can run here: found by scanning folders. A new agent is a new folder; no list is edited."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,15 @@ from contracts.canonical import digest_bytes
 from contracts.model import ModelChoice
 from contracts.postcondition import Postcondition
 from contracts.tool import Tool
+from policy.cedar_text import CedarPolicy, cedar_policies
 from policy.ladder import Ladder
 
-__all__ = ["AGENTS_FOLDER", "AgentRefusedError", "LoadedAgent", "Registry"]
+__all__ = ["AGENTS_FOLDER", "AgentRefused", "LoadedAgent", "Registry", "read_agents"]
 
 AGENTS_MAX = 500
 
 
-class AgentRefusedError(Exception):
+class AgentRefused(Exception):  # noqa: N818 - said of the agent: its runs are refused
     """No run of this agent can start; says why and what to do."""
 
     def __init__(self, agent: str, message: str, findings: tuple[Finding, ...] = ()) -> None:
@@ -67,14 +68,12 @@ class Registry:
         """Read every agent's folder under a root. `ladder` holds the requirements that policies may name."""
         agents: dict[str, LoadedAgent] = {}
         broken: dict[str, tuple[Finding, ...]] = {}
-        for folder in agent_folders(root):
-            found = read_agent_folder(folder, ladder)
-            _check_neighbours(found, agents)
+        for found in read_agents(root, ladder):
             if found.errors or found.file is None:
                 broken[found.name] = tuple(found.errors)
             else:
                 agents[found.name] = LoadedAgent(
-                    folder=folder,
+                    folder=found.folder,
                     file=found.file,
                     prompt=found.prompt,
                     policy_text=found.policy_text,
@@ -87,19 +86,17 @@ class Registry:
         """The agent of that name.
 
         Raises:
-            AgentRefusedError: there is none, or its folder has errors.
+            AgentRefused: there is none, or its folder has errors.
         """
         if name in self.agents:
             return self.agents[name]
         if name in self.broken:
             findings = self.broken[name]
             more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-            message = f"agent {name} cannot run: {next(iter(findings)).in_words()}{more} Run `countersign agent check {name}`."
-            raise AgentRefusedError(name, message, findings)
+            words = f"agent {name} cannot run: {next(iter(findings)).in_words()}{more}"
+            raise AgentRefused(name, f"{words} `countersign agent check {name}` says it all.", findings)
         known = ", ".join(sorted(self.agents)) or "none"
-        raise AgentRefusedError(
-            name, f"no agent {name}. Agents here: {known}. `countersign agent new {name}` makes one."
-        )
+        raise AgentRefused(name, f"no agent {name}. Agents here: {known}. `countersign agent new {name}` makes one.")
 
     def tools(self) -> dict[str, Tool]:
         """Every tool of every agent that can run, by name: what the policy schema is generated from."""
@@ -118,14 +115,12 @@ class Registry:
             vote_keys: public keys of the approvals service, by key id.
 
         Raises:
-            AgentRefusedError: no such agent, errors in its folder, or a role without a model.
+            AgentRefused: no such agent, errors in its folder, or a role without a model.
         """
         agent = self.agent(name)
         file = agent.file
         if missing := sorted(set(file.models) - set(models)):
-            raise AgentRefusedError(
-                name, f"agent {name} has no model for {', '.join(missing)}. Name one of the model map."
-            )
+            raise AgentRefused(name, f"agent {name} has no model for {', '.join(missing)}. Name one of the model map.")
         schemas = (*(tool_schema(tool) for tool in agent.listed()), FINISH_TOOL)
         return PinnedAgent(
             name=file.name,
@@ -144,17 +139,27 @@ class Registry:
         )
 
 
-def agent_folders(root: Path) -> list[Path]:
-    """Folders of agents under a root, by name. A folder that holds nothing but caches is none.
+def read_agents(root: Path, ladder: Ladder) -> list[AgentFolder]:
+    """Every agent's folder under a root as read, by name, with its findings, those that concern its neighbours too."""
+    read: list[AgentFolder] = []
+    for folder in _agent_folders(root):
+        found = read_agent_folder(folder, ladder)
+        _check_neighbours(found, [other for other in read if not other.errors])
+        read.append(found)
+    return read
+
+
+def _agent_folders(root: Path) -> list[Path]:
+    """A folder that holds nothing but caches is none.
 
     Raises:
-        AgentRefusedError: more than a registry holds.
+        AgentRefused: more than a registry holds.
     """
     if not root.is_dir():
         return []
     folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._" and _lives(path))
     if len(folders) > AGENTS_MAX:
-        raise AgentRefusedError("", f"{root} holds more than {AGENTS_MAX} agents. Split it.")
+        raise AgentRefused("", f"{root} holds more than {AGENTS_MAX} agents. Split it.")
     return folders
 
 
@@ -177,14 +182,23 @@ def _pinned(tool: Tool, file: AgentFile) -> PinnedTool:
     )
 
 
-def _check_neighbours(found: AgentFolder, others: Mapping[str, LoadedAgent]) -> None:
-    """One name, one tool: policies, natural keys and the ledger know a tool by its name alone.
+def _check_neighbours(found: AgentFolder, others: Sequence[AgentFolder]) -> None:
+    """One name, one tool: policies, natural keys and the ledger know a tool by its name alone. One id, one policy.
 
     Sharing is fine where one folder imports the tool from the other: then the source is the same.
     """
     for tool in found.tools.values():
-        for other in others.values():
+        for other in others:
             theirs = other.tools.get(tool.name)
             if theirs is not None and theirs.source != tool.source:
                 message = f"is another tool of agent `{other.name}` too"
                 found.report_tool(tool, "tool-shared-name", message, "Rename it, or import that one in its place.")
+    mine = _policy_lines(found.policy_text)
+    for other in others:
+        for policy in mine.keys() & _policy_lines(other.policy_text).keys():
+            message = f"the id `{policy}` is that of a policy of agent `{other.name}` too"
+            found.report("policy.cedar", mine[policy], "policy-id-double", message, "Give it another id.")
+
+
+def _policy_lines(text: str) -> dict[str, int]:
+    return {part.id: part.line for part in cedar_policies(text) if isinstance(part, CedarPolicy) and part.id}
