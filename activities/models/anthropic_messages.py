@@ -7,20 +7,18 @@ from typing import Any, cast
 import anthropic
 from pydantic import BaseModel
 
-from activities.models.errors import ModelUnavailable
+from activities.models.anthropic_stream import MessageStream
 from activities.models.failures import translated
 from activities.models.names import WireNames
 from activities.models.provider import Heartbeat, bounded
+from activities.models.schemas import unions_in
 from activities.models.wire import (
     EMPTY,
-    Draft,
     Wire,
     arguments_object,
     completed,
-    count,
     object_of,
     opaque_items,
-    reply_of,
     system_text,
     text_of,
     wire_names,
@@ -33,22 +31,17 @@ from contracts.model import (
     ModelRequest,
     ProposedCall,
     Provider,
-    StopReason,
     ToolMessage,
-    Usage,
+    ToolSchema,
 )
 
-__all__ = ["AnthropicProvider", "MessageStream", "request_body"]
+__all__ = ["AnthropicProvider", "request_body"]
 
+MAX_STRICT_TOOLS = 20
+"""Tools of one request that the provider compiles into its grammar."""
+MAX_STRICT_UNIONS = 16
+"""Parameters of several types, nullable ones among them, over all strict tools of one request."""
 _CACHED: Wire = {"type": "ephemeral"}
-_STOPS = {
-    "tool_use": StopReason.TOOL_CALLS,
-    "end_turn": StopReason.END_TURN,
-    "stop_sequence": StopReason.END_TURN,
-    "max_tokens": StopReason.MAX_TOKENS,
-    "model_context_window_exceeded": StopReason.MAX_TOKENS,
-    "refusal": StopReason.REFUSAL,
-}
 _THINKING_SHARE = {"low": 4, "medium": 2, "high": 1.25}
 """What part of the answer's bound may be thought with, as a divisor, where the model takes a budget."""
 _TAKES_BUDGET = re.compile(r"claude-(3|(opus|sonnet|haiku)-4-[0-5](-|$)|(opus|sonnet)-4-20)")
@@ -99,15 +92,7 @@ def request_body(request: ModelRequest, names: WireNames) -> Wire:
         "max_tokens": choice.max_output_tokens,
         "messages": _turns(completed(request.messages), choice, names),
     }
-    tools: list[Wire] = [
-        {
-            "name": names.out(tool.name),
-            "description": tool.description,
-            "input_schema": tool.parameters,
-            "strict": True,
-        }
-        for tool in request.tools
-    ]
+    tools = _tools(request.tools, names)
     if tools:
         tools[-1]["cache_control"] = _CACHED
         body["tools"] = tools
@@ -115,6 +100,28 @@ def request_body(request: ModelRequest, names: WireNames) -> Wire:
     if prompt.strip():
         body["system"] = [{"type": "text", "text": prompt, "cache_control": _CACHED}]
     return body | _thinking(choice)
+
+
+def _tools(schemas: Sequence[ToolSchema], names: WireNames) -> list[Wire]:
+    """The tools, strict as far as the provider's limits go: beyond them it refuses the whole request.
+
+    What is not held strictly is checked all the same: every call is validated before anything else happens to it.
+    """
+    tools: list[Wire] = []
+    unions = 0
+    for position, schema in enumerate(schemas):
+        own = unions_in(schema.parameters)
+        strict = position < MAX_STRICT_TOOLS and unions + own <= MAX_STRICT_UNIONS
+        unions += own if strict else 0
+        tools.append(
+            {
+                "name": names.out(schema.name),
+                "description": schema.description,
+                "input_schema": schema.parameters,
+                "strict": strict,
+            }
+        )
+    return tools
 
 
 def _thinking(choice: ModelChoice) -> Wire:
@@ -187,108 +194,3 @@ def _call(call: ProposedCall, names: WireNames) -> Wire:
         "name": names.out(call.tool),
         "input": arguments_object(call.arguments_json),
     }
-
-
-class MessageStream:
-    """The events of one answer, as untrusted JSON objects."""
-
-    def __init__(self) -> None:
-        self._message: Mapping[str, object] = {}
-        self._blocks: dict[int, dict[str, object]] = {}
-        self._pieces: dict[int, list[str]] = {}
-        self._usage: dict[str, object] = {}
-        self._delta: Mapping[str, object] = {}
-        self._ended = False
-        self.request_id = ""
-        """From the response's headers: what the provider's support asks for."""
-
-    def add(self, event: Mapping[str, object]) -> str:
-        """Take an event; returns the text that it brought, for the progress note."""
-        match event.get("type"):
-            case "message_start":
-                self._message = object_of(event.get("message"))
-                self._usage = dict(object_of(self._message.get("usage")))
-            case "content_block_start":
-                index = count(event.get("index"))
-                self._blocks[index] = dict(object_of(event.get("content_block")))
-                self._pieces[index] = []
-            case "content_block_delta":
-                return self._grow(count(event.get("index")), object_of(event.get("delta")))
-            case "message_delta":
-                self._delta = object_of(event.get("delta"))
-                # Cumulative; what it does not repeat stands as the start said.
-                counted = object_of(event.get("usage")).items()
-                self._usage.update({key: value for key, value in counted if value is not None})
-            case "message_stop":
-                self._ended = True
-            case _:
-                pass
-        return ""
-
-    def _grow(self, index: int, delta: Mapping[str, object]) -> str:
-        block = self._blocks.get(index)
-        if block is None:
-            return ""
-        if delta.get("type") == "input_json_delta":
-            piece = text_of(delta.get("partial_json"))
-            self._pieces[index].append(piece)
-            return piece
-        for field in ("text", "thinking", "signature"):
-            if delta.get("type") == f"{field}_delta":
-                block[field] = text_of(block.get(field)) + text_of(delta.get(field))
-                return text_of(delta.get(field))
-        return ""
-
-    def reply(self, request: ModelRequest, names: WireNames) -> ModelReply:
-        """The reply.
-
-        Raises:
-            ModelUnavailable: the stream ended before the answer did.
-        """
-        if not self._ended:
-            raise ModelUnavailable("anthropic: the stream ended before the answer did", possibly_charged=True)
-        draft = Draft()
-        draft.served_model = text_of(self._message.get("model"))
-        draft.request_id = self.request_id or text_of(self._message.get("id"))
-        draft.usage = _usage(self._usage)
-        markers: list[Wire] = []
-        for index in sorted(self._blocks):
-            markers.extend(_take(self._blocks[index], "".join(self._pieces[index]), draft))
-        if any(marker.get("type") in ("thinking", "redacted_thinking") for marker in markers):
-            draft.opaque = markers
-        reason = text_of(self._delta.get("stop_reason"))
-        details = object_of(self._delta.get("stop_details"))
-        draft.stop = _STOPS.get(reason, StopReason.OTHER)
-        words = (reason, text_of(details.get("category")), text_of(details.get("explanation")))
-        draft.stop_detail = ": ".join(filter(None, words))
-        return reply_of(draft, request, names)
-
-
-def _take(block: Mapping[str, object], json_text: str, draft: Draft) -> list[Wire]:
-    """Add a content block to the draft; returns what must be remembered of it to hand thinking back in place."""
-    match block.get("type"):
-        case "text":
-            draft.texts.append(text_of(block.get("text")))
-            return [{"type": "text"}]
-        case "tool_use":
-            call_id = text_of(block.get("id"))
-            draft.calls.append((call_id, text_of(block.get("name")), json_text or "{}"))
-            return [{"type": "tool_use", "id": call_id}]
-        case "thinking" | "redacted_thinking":
-            return [{key: value for key, value in block.items() if value is not None}]
-        case _:
-            return []
-
-
-def _usage(usage: Mapping[str, object]) -> Usage | None:
-    if not usage:
-        return None
-    read, written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
-    return Usage(
-        # Theirs leaves out what the cache read and wrote.
-        input_tokens=count(usage.get("input_tokens")) + read + written,
-        cached_input_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=count(usage.get("output_tokens")),
-        reasoning_tokens=count(object_of(usage.get("output_tokens_details")).get("thinking_tokens")),
-    )

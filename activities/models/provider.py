@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Protocol
 
-from activities.models.errors import ModelUnavailable
+from activities.models.errors import ModelRejected, ModelUnavailable
 from contracts.model import ModelReply, ModelRequest
 
 __all__ = ["HEARTBEAT_S", "Heartbeat", "ModelProvider", "Progress", "bounded"]
@@ -14,6 +14,7 @@ __all__ = ["HEARTBEAT_S", "Heartbeat", "ModelProvider", "Progress", "bounded"]
 Heartbeat = Callable[[str], None]
 HEARTBEAT_S = 5.0
 """A call in progress says so at least this often, also while the model thinks in silence."""
+MAX_CHARACTERS = 4_000_000
 
 
 class ModelProvider(Protocol):
@@ -40,8 +41,14 @@ class Progress:
         self.characters = 0
 
     def add(self, text: str) -> None:
-        """Count received text."""
+        """Count received text.
+
+        Raises:
+            ModelRejected: there is more of it than any bound on output tokens allows; the server does not keep to it.
+        """
         self.characters += len(text)
+        if self.characters > MAX_CHARACTERS:
+            raise ModelRejected(f"the answer passed {MAX_CHARACTERS} characters. Check the server's output bound.")
 
 
 @asynccontextmanager

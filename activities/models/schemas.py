@@ -15,7 +15,7 @@ from contracts.base import JsonObject
 from contracts.model import ToolSchema
 from contracts.tool import Tool
 
-__all__ = ["FINISH_TOOL", "WHY", "plain_arguments", "strict_schema", "tool_schema"]
+__all__ = ["FINISH_TOOL", "WHY", "plain_arguments", "strict_schema", "tool_schema", "unions_in"]
 
 WHY = "why"
 MAX_DEPTH = 10
@@ -103,6 +103,15 @@ def plain_arguments(model: type[BaseModel], arguments: JsonObject) -> tuple[str,
     why = arguments.get(WHY)
     rest: JsonObject = {name: value for name, value in arguments.items() if name != WHY}
     return (why if isinstance(why, str) else "", cast("JsonObject", _without_nulls(plain, rest)))
+
+
+def unions_in(schema: JsonObject) -> int:
+    """How many values of a strict schema may have one of several types."""
+    below: list[JsonObject] = list(cast("dict[str, JsonObject]", schema.get("properties", {})).values())
+    below.extend(cast("list[JsonObject]", schema.get("anyOf", [])))
+    if "items" in schema:
+        below.append(cast("JsonObject", schema["items"]))
+    return int("anyOf" in schema) + sum(map(unions_in, below))
 
 
 def _inlined(schema: object, definitions: JsonObject, seen: tuple[str, ...], where: str) -> JsonObject:

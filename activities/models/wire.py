@@ -47,6 +47,7 @@ EMPTY = "(empty)"
 NOT_RUN = "This call was not run."
 MAX_COUNT = 10**9
 MAX_INTEGER = 2**53 - 1
+MAX_OPAQUE_CHARACTERS = 256 * 1024
 MAX_NAME = 200
 """Of ids and names, by the contract."""
 
@@ -141,6 +142,9 @@ def completed(messages: Sequence[Message]) -> list[Message]:
 
 def opaque_of(provider: Provider, model: str, items: list[Wire]) -> tuple[JsonObject, ...]:
     """Items to hand back, marked with whose they are: another model could not read them."""
+    if len(json.dumps(items)) > MAX_OPAQUE_CHARACTERS:
+        # Left out, it costs the model a memory; kept, it would weigh on every later step of the run.
+        return ()
     bundle: Wire = {"provider": provider.value, "model": model, "items": storable(items)}
     return (cast("JsonObject", bundle),) if items else ()
 
@@ -173,7 +177,7 @@ def reply_of(draft: Draft, request: ModelRequest, names: WireNames) -> ModelRepl
     taken: set[str] = set()
     calls: list[ProposedCall] = []
     for position, (call_id, name, arguments) in enumerate(draft.calls):
-        own = call_id if 0 < len(call_id) <= MAX_NAME else f"call_{position}"
+        own = call_id if 0 < len(call_id) <= MAX_NAME else f"call_{len(request.messages)}_{position}"
         while own in taken:
             own += "x"
         taken.add(own)

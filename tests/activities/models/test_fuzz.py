@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.models import anthropic_messages, openai_compatible, openai_responses
+from activities.models import anthropic_messages, anthropic_stream, openai_compatible, openai_responses
 from activities.models.errors import ModelRejected, ModelUnavailable
 from activities.models.wire import wire_names
 from contracts.canonical import canonical_bytes
@@ -183,7 +183,7 @@ def test_any_openai_events_give_a_reply_or_an_error(sent: list[dict[str, object]
 @given(events)
 def test_any_anthropic_events_give_a_reply_or_an_error(sent: list[dict[str, object]]) -> None:
     request = request_of(choice_of(Provider.ANTHROPIC), "go")
-    stream = anthropic_messages.MessageStream()
+    stream = anthropic_stream.MessageStream()
     for event in [*sent, {"type": "message_stop"}]:
         stream.add(event)
     with suppress(ModelUnavailable):

@@ -22,6 +22,7 @@ from tests.activities.models.conftest import (
     no_heartbeat,
     request_of,
     response,
+    tool_named,
 )
 
 pytestmark = pytest.mark.req("B4")
@@ -122,6 +123,21 @@ async def test_anthropic_caches_prompt_tools_and_the_transcript_so_far_and_is_se
     messages = cast("list[dict[str, list[dict[str, object]]]]", body["messages"])
     assert messages[-1]["content"][-1]["cache_control"] == cached
     assert "traceparent" not in speaker.headers[0]
+
+
+async def test_anthropic_is_asked_strictly_within_its_limits(speaker: Speaker) -> None:
+    plain = tool_named("area.plain")
+    either = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    wide = plain.model_copy(
+        update={"name": "area.wide", "parameters": {"properties": {f"p{n}": either for n in range(17)}}}
+    )
+    tools = (wide, *(plain.model_copy(update={"name": f"area.tool_{n}"}) for n in range(24)))
+    speaker.stream(*anthropic_events(TEXT, {"stop_reason": "end_turn"}))
+    request = request_of(choice_of(Provider.ANTHROPIC), "go").model_copy(update={"tools": tools})
+    async with client_of(Provider.ANTHROPIC, speaker.url) as client:
+        await client.complete(request, no_heartbeat)
+    sent = cast("list[dict[str, object]]", speaker.asked[0]["tools"])
+    assert [tool["strict"] for tool in sent] == [False] + [True] * 19 + [False] * 5
 
 
 async def test_openai_reasoning_goes_back_unchanged_and_in_its_place(speaker: Speaker) -> None:
@@ -307,6 +323,13 @@ async def test_silence_is_heartbeaten_and_cancellation_hangs_up(
         with pytest.raises(asyncio.CancelledError):
             await task
     await asyncio.wait_for(speaker.gone.wait(), 5)
+
+
+async def test_an_answer_without_end_is_cut_off(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_module, "MAX_CHARACTERS", 1000)
+    speaker.stream(*[chunk({"content": "x" * 600})] * 2, chunk({}, "stop"))
+    with pytest.raises(ModelRejected, match="passed 1000 characters"):
+        await ask(speaker, Provider.COMPATIBLE)
 
 
 async def test_a_server_that_says_stop_with_calls_means_calls(speaker: Speaker) -> None:
