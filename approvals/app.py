@@ -1,0 +1,158 @@
+"""The approvals application: built from settings, run by `python -m approvals`, tested in process."""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from approvals import api, pages, sign_in
+from approvals.assets import Assets
+from approvals.dispatch import Dispatcher
+from approvals.guard import Guard, allowed_origins
+from approvals.run_line import RunLine
+from approvals.services import Services
+from approvals.signing import VoteSigner
+from approvals.throttle import Throttle
+from approvals.visitors import SessionDesk, read_secret
+from settings import Settings, SettingsError
+from settings.temporal import connect
+from store.database import Database, StoreDown
+
+__all__ = ["create_app"]
+
+_WINDOW_S = 300
+_LOG = logging.getLogger("approvals")
+_TITLES = {
+    400: "That address is not right",
+    403: "Not allowed",
+    404: "There is no such page",
+    409: "Something changed",
+    413: "Too large",
+    503: "The database cannot be reached",
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Raises SettingsError for what cannot be served safely."""
+    is_https = _is_https(settings)
+    database = Database(settings.database_address(), role=settings.database_role)
+    dispatch_database = Database(settings.database_address(), role=settings.dispatch_role, max_connections=4)
+    runs = RunLine(lambda: connect(settings))
+    services = Services(
+        database=database,
+        signer=VoteSigner.load(settings.vote_key_file),
+        desk=SessionDesk(database, read_secret(settings.session_secret_file), is_https=is_https),
+        runs=runs,
+        assets=Assets(),
+        tries_by_address=Throttle(limit=100, window_s=_WINDOW_S),
+        tries_by_account=Throttle(limit=15, window_s=_WINDOW_S),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        async with database, dispatch_database:
+            await services.signer.publish(database)
+            dispatcher = Dispatcher(dispatch_database, runs)
+            dispatching = asyncio.create_task(dispatcher.run(), name="dispatch votes")
+            dispatching.add_done_callback(_report)
+            try:
+                yield
+            finally:
+                dispatcher.stop()
+                await asyncio.gather(dispatching, return_exceptions=True)
+
+    app = FastAPI(
+        title="Countersign approvals",
+        lifespan=lifespan,
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.services = services
+    app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
+    for router in (pages.router, sign_in.router, api.router):
+        app.include_router(router)
+    _add_probes(app, services)
+    _add_errors(app, services)
+    return app
+
+
+def _is_https(settings: Settings) -> bool:
+    public = urlsplit(settings.web_url)
+    if public.scheme != "https" and not _is_loopback(public.hostname or ""):
+        raise SettingsError(
+            f"COUNTERSIGN_WEB_URL is {settings.web_url}: session cookies would cross the network unprotected. "
+            "Put TLS in front and set its https address."
+        )
+    return public.scheme == "https"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _LOG.error("the dispatcher of votes ended", exc_info=task.exception())
+
+
+def _add_probes(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        # Temporal may be down: votes are stored and sent later.
+        try:
+            async with services.database.everywhere() as cursor:
+                await cursor.execute("select 1")
+        except StoreDown as error:
+            return PlainTextResponse(f"not ready: {error}\n", 503)
+        return PlainTextResponse("ready\n")
+
+    @app.get("/static/{stamp}/{name}", include_in_schema=False)
+    async def static(stamp: str, name: str) -> Response:
+        return services.assets.file(stamp, name)
+
+
+def _add_errors(app: FastAPI, services: Services) -> None:
+    def answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+        if request.url.path.startswith("/api/"):
+            return JSONResponse({"error": detail or _TITLES.get(status, "error")}, status, headers)
+        title = _TITLES.get(status, "Something went wrong")
+        return services.assets.page("error.html", {"title": title, "detail": detail, "status": status}, status)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 303 and error.headers:  # noqa: PLR2004 - the way to the sign-in page
+            return Response(status_code=303, headers=error.headers)
+        plain = error.detail if error.detail not in {"Not Found", "Forbidden", "Method Not Allowed"} else ""
+        return answer(request, error.status_code, plain, dict(error.headers) if error.headers else None)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place, field = str(first["loc"][0]), ".".join(str(part) for part in first["loc"][1:])
+        # An id that cannot exist is an id that does not exist.
+        return answer(request, 404, "") if place == "path" else answer(request, 422, f"{field}: {first['msg']}")
+
+    @app.exception_handler(StoreDown)
+    async def store_down(request: Request, error: StoreDown) -> Response:
+        _LOG.error("no page without the database: %s", error)
+        return answer(request, 503, "Nothing was decided. Try again in a minute.")
+
+    @app.exception_handler(ClientDisconnect)
+    async def cut_off(request: Request, _error: ClientDisconnect) -> Response:
+        return answer(request, 413, "")

@@ -1,0 +1,62 @@
+"""Static files under addresses that carry their digest, and the templates."""
+
+import hashlib
+import mimetypes
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse, Response
+
+from approvals.characters import pieces
+
+__all__ = ["Assets"]
+
+_ROOM = Path(__file__).resolve().parent
+_CACHE = "public, max-age=31536000, immutable"
+
+
+class Assets:
+    """Everything that pages are made from, read once."""
+
+    def __init__(self) -> None:
+        self._files = {file.name: file.read_bytes() for file in sorted((_ROOM / "static").iterdir())}
+        self._addresses = {name: f"/static/{_short(data)}/{name}" for name, data in self._files.items()}
+        self._templates = Environment(
+            loader=FileSystemLoader(_ROOM / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters["shown"] = shown
+        cast("dict[str, object]", self._templates.globals)["asset"] = self._addresses.__getitem__
+
+    def page(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
+        """A rendered page."""
+        return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+    def file(self, stamp: str, name: str) -> Response:
+        """A static file; only its current address exists."""
+        if self._addresses.get(name) != f"/static/{stamp}/{name}":
+            return Response(status_code=404)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(self._files[name], media_type=kind, headers={"cache-control": _CACHE})
+
+
+def shown(text: object) -> Markup:
+    """Text of a stranger: escaped, isolated in its direction, with every deceptive character made visible."""
+    html = Markup("").join(
+        Markup('<mark class="odd" title="{name}">{text}</mark>').format(name=piece.name, text=piece.text)
+        if piece.name
+        else escape(piece.text)
+        for piece in pieces(str(text))
+    )
+    return Markup("<bdi>{html}</bdi>").format(html=html)
+
+
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

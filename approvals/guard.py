@@ -1,0 +1,107 @@
+"""What holds for every request before a page is asked: known host, size, same origin. And headers on every answer."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Guard", "allowed_origins"]
+
+MAX_BODY_BYTES = 64 * 1024
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_PROBES = {"/healthz", "/readyz"}
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # `no-referrer` would make browsers send `Origin: null` with our own forms (Fetch, 3.2), and no site but ours
+    # learns an address with this one either.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+_HSTS = "max-age=31536000"
+
+
+def allowed_origins(web_url: str, host: str, port: int) -> frozenset[str]:
+    """The origins under which this site is reached: its public one, and the loopback names of its own socket."""
+    public = urlsplit(web_url)
+    origins = {f"{public.scheme}://{public.netloc}".lower()}
+    if public.scheme == "http":
+        origins |= {f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", host)}
+    return frozenset(origins)
+
+
+class Guard:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, origins: Iterable[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+        self._hosts = frozenset(urlsplit(origin).netloc for origin in self._origins)
+        self._is_https = any(origin.startswith("https://") for origin in self._origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse what no page should see; pass on the rest."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        sealed = self._sealing(send, is_static=scope["path"].startswith("/static/"))
+        if refusal is not None:
+            await refusal(scope, receive, sealed)
+            return
+        await self._app(scope, _limited(receive), sealed)
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
+        # A page of another name that resolves to this machine must not read anything here (DNS rebinding).
+        if scope["path"] not in _PROBES and headers.get("host", "").lower() not in self._hosts:
+            return PlainTextResponse("unknown host: open the address in COUNTERSIGN_WEB_URL\n", 421)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return PlainTextResponse(f"too large: at most {MAX_BODY_BYTES} bytes\n", 413)
+        # The API takes its token from a header that no foreign page can set, so it has nothing to forge.
+        if scope["method"] in _SAFE_METHODS or scope["path"].startswith("/api/"):
+            return None
+        if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            return PlainTextResponse("refused: the form was not sent from this site\n", 403)
+        if headers.get("origin", "").lower() not in self._origins:
+            return PlainTextResponse("refused: the form was not sent from this site\n", 403)
+        return None
+
+    def _sealing(self, send: Send, *, is_static: bool) -> Send:
+        async def sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                if self._is_https:
+                    headers["strict-transport-security"] = _HSTS
+                if not is_static:
+                    headers["cache-control"] = "no-store"
+            await send(message)
+
+        return sealed
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count a body that comes without a length, or with a false one."""
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                return {"type": "http.disconnect"}
+        return message
+
+    return limited

@@ -1,0 +1,168 @@
+"""The pages that a signed-in person sees: inbox, request, run. And the decision that a form posts."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Form, Path, Query
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, decide
+from approvals.forms import page_visitor, posting_visitor
+from approvals.presenting import inbox_line, present
+from approvals.services import Services, services_of
+from approvals.visitors import Visitor
+from approvals.words import REFUSALS, at
+from contracts.vote import Verdict, VoteRefusal
+from policy.votes import sign_in_limit_s
+from store.approval_lists import RequestQuery, list_requests
+from store.approvals import find_request
+from store.runs import load_run
+from store.votes import votes_on
+
+__all__ = ["router"]
+
+RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
+RunIdPath = Annotated[str, Path(pattern=r"^run-[a-z2-7]{26}$")]
+Parts = Annotated[Services, Depends(services_of)]
+Reader = Annotated[Visitor, Depends(page_visitor)]
+Poster = Annotated[Visitor, Depends(posting_visitor)]
+_STATUS = {VoteRefusal.REASON_MISSING: 422, VoteRefusal.WRONG_DIGEST: 409, VoteRefusal.REQUEST_CLOSED: 409}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def start() -> Response:
+    """The inbox is the start page."""
+    return RedirectResponse("/requests", 303)
+
+
+@router.get("/requests")
+async def inbox(
+    services: Parts,
+    visitor: Reader,
+    state: Literal["open", "history"] = "open",
+    scope: Literal["mine", "groups", "all"] = "mine",
+    after: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    """Requests: those that the reader may decide, those of their groups, all."""
+    session = visitor.session
+    query = RequestQuery(
+        state=state,
+        scope=scope,
+        person=session.person,
+        username=session.username,
+        groups=session.groups,
+        after=after,
+    )
+    try:
+        async with services.database.tenant(visitor.tenant) as cursor:
+            page = await list_requests(cursor, visitor.tenant, query)
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error
+    now = datetime.now(UTC)
+    values = {
+        "visitor": visitor,
+        "state": state,
+        "scope": scope,
+        "lines": [inbox_line(line, now=now) for line in page.lines],
+        "next": urlencode({"state": state, "scope": scope, "after": page.next}) if page.next else "",
+        "is_first": not after,
+    }
+    return services.assets.page("inbox.html", values)
+
+
+@router.get("/requests/{request_id}")
+async def show_request(services: Parts, visitor: Reader, request_id: RequestId) -> Response:
+    """One request, whole, with the forms that decide it."""
+    return await _request_page(services, visitor, request_id)
+
+
+@router.post("/requests/{request_id}/decision")
+async def post_decision(
+    services: Parts,
+    visitor: Poster,
+    request_id: RequestId,
+    verdict: Annotated[Verdict, Form()],
+    digest: Annotated[str, Form(max_length=100)],
+    reason: Annotated[str, Form(max_length=8_000)] = "",
+) -> Response:
+    """Decide. The answer to a counted decision is the request's own page, so that reloading it posts nothing."""
+    try:
+        posted = Decide(verdict=verdict, digest=digest, reason=reason)
+    except ValidationError:
+        problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
+        return await _request_page(services, visitor, request_id, problem=problem, reason=reason, status=422)
+    outcome = await decide(services, visitor, request_id, posted)
+    match outcome:
+        case Decided():
+            return RedirectResponse(f"/requests/{request_id}", 303)
+        case Stands(vote=vote):
+            if vote.verdict is verdict:
+                return RedirectResponse(f"/requests/{request_id}", 303)
+            was = "approved" if vote.verdict is Verdict.APPROVE else "denied"
+            problem = f"You had already {was} this request. That decision stands."
+            return await _request_page(services, visitor, request_id, problem=problem, status=409)
+        case NotCast(refusal=refusal):
+            return await _request_page(
+                services,
+                visitor,
+                request_id,
+                problem=REFUSALS[refusal],
+                reason=posted.reason,
+                is_stale=refusal is VoteRefusal.STALE_SIGN_IN,
+                status=_STATUS.get(refusal, 403),
+            )
+        case Forbidden():
+            problem = "Your account may look at requests, not decide them. Ask an administrator for the role approve."
+            return await _request_page(services, visitor, request_id, problem=problem, status=403)
+        case NoSuchRequest():
+            raise HTTPException(404)
+
+
+@router.get("/runs/{run_id}")
+async def show_run(services: Parts, visitor: Reader, run_id: RunIdPath) -> Response:
+    """What became of the run so far."""
+    run = await load_run(services.database, visitor.tenant, run_id)
+    if run is None:
+        raise HTTPException(404)
+    return services.assets.page("run.html", {"visitor": visitor, "run": run, "at": at})
+
+
+async def _request_page(
+    services: Services,
+    visitor: Visitor,
+    request_id: str,
+    *,
+    problem: str = "",
+    reason: str = "",
+    is_stale: bool = False,
+    status: int = 200,
+) -> Response:
+    async with services.database.tenant(visitor.tenant) as cursor:
+        request = await find_request(cursor, visitor.tenant, request_id)
+        if request is None:
+            raise HTTPException(404)
+        votes = await votes_on(cursor, visitor.tenant, request_id)
+    session = visitor.session
+    page = present(request, votes, now=request.read_at)
+    signed_in_s = (request.read_at - session.authenticated_at).total_seconds()
+    mine = next((vote for vote in reversed(votes) if vote.person == session.person), None)
+    names = {name.casefold() for name in request.interested}
+    values = {
+        "visitor": visitor,
+        "page": page,
+        "problem": problem,
+        "reason": reason,
+        "mine": mine,
+        "refusals": REFUSALS,
+        "is_stale": is_stale or signed_in_s > sign_in_limit_s(request.tier),
+        "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
+        "is_member": any(need.group in session.groups for need in request.requirement.needs),
+        "may_approve": "approve" in session.roles,
+        "again": urlencode({"next": f"/requests/{request_id}"}),
+    }
+    return services.assets.page("request.html", values, status)

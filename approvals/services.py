@@ -1,0 +1,35 @@
+"""What the routes need: made once by the process, found by each request."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from approvals.assets import Assets
+from approvals.run_line import RunLine
+from approvals.signing import VoteSigner
+from approvals.throttle import Throttle
+from approvals.visitors import SessionDesk
+from store.database import Database
+
+__all__ = ["Services", "services_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The parts of the approvals process."""
+
+    database: Database
+    """As the application's role: one tenant per transaction."""
+    signer: VoteSigner
+    desk: SessionDesk
+    runs: RunLine
+    assets: Assets
+    tries_by_address: Throttle
+    tries_by_account: Throttle
+
+
+def services_of(request: Request) -> Services:
+    """The parts, for the request's route."""
+    found = request.app.state.services
+    assert isinstance(found, Services)  # noqa: S101 - set by create_app before the first request
+    return found

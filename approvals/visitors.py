@@ -1,0 +1,129 @@
+"""Who is at the other end: session tokens, the cookie that carries them, and the CSRF tokens of their forms."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from settings import SettingsError
+from store.accounts import Account
+from store.database import Database
+from store.sessions import ABSOLUTE, StoredSession, add_session, end_session, find_session
+
+__all__ = ["SessionDesk", "Visitor", "read_secret"]
+
+_TOKEN = re.compile(r"([a-z][a-z0-9-]{0,39})\.([A-Za-z0-9_-]{43})", re.ASCII)
+_MIN_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A person who is signed in."""
+
+    session: StoredSession
+    token: str
+    csrf: str
+    """What the forms of this session carry."""
+
+    @property
+    def tenant(self) -> str:
+        """The only tenant that this visitor sees."""
+        return self.session.tenant
+
+
+def read_secret(file: Path) -> bytes:
+    """The secret of the sessions. Raises SettingsError when it is missing or short."""
+    try:
+        secret = file.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(
+            f"the session secret {file} cannot be read ({error.strerror}). "
+            "Start with `countersign up`, which creates it, or set COUNTERSIGN_SESSION_SECRET_FILE."
+        ) from error
+    if len(secret) < _MIN_SECRET_BYTES:
+        raise SettingsError(
+            f"the session secret {file} is too short. Put at least {_MIN_SECRET_BYTES} characters in it."
+        )
+    return secret
+
+
+class SessionDesk:
+    """Starts, finds and ends sessions.
+
+    A token is `<tenant>.<256 random bits>`. The tenant says whose rows to look in; it gives no right, since the random
+    part is found there or not. The CSRF token is derived from the token's hash under the installation's secret, and
+    its hash is stored: a new secret ends every session, and a row forged in the database opens none.
+    """
+
+    def __init__(self, database: Database, secret: bytes, *, is_https: bool) -> None:
+        self._database = database
+        self._secret = secret
+        self._is_https = is_https
+        # The prefix makes browsers insist on Secure, on no Domain and on the whole site (RFC 6265bis, 4.1.3.2).
+        self.cookie = "__Host-countersign" if is_https else "countersign"
+
+    async def start(self, account: Account) -> str:
+        """A new token, whatever the browser held before: nobody can plant one."""
+        token = f"{account.tenant}.{secrets.token_urlsafe(32)}"
+        token_hash = _hash(token)
+        async with self._database.tenant(account.tenant) as cursor:
+            await add_session(
+                cursor,
+                tenant=account.tenant,
+                username=account.username,
+                token_hash=token_hash,
+                csrf_hash=hashlib.sha256(self._csrf(token_hash).encode()).digest(),
+            )
+        return token
+
+    async def find(self, token: str | None) -> Visitor | None:
+        """Who the token belongs to, or None."""
+        parts = _TOKEN.fullmatch(token or "")
+        if token is None or parts is None:
+            return None
+        token_hash = _hash(token)
+        async with self._database.tenant(parts[1]) as cursor:
+            session = await find_session(cursor, parts[1], token_hash)
+        csrf = self._csrf(token_hash)
+        if session is None or not hmac.compare_digest(session.csrf_hash, hashlib.sha256(csrf.encode()).digest()):
+            return None
+        return Visitor(session=session, token=token, csrf=csrf)
+
+    async def end(self, token: str | None) -> None:
+        """Sign out, on the server and not only in the browser."""
+        parts = _TOKEN.fullmatch(token or "")
+        if token is not None and parts is not None:
+            async with self._database.tenant(parts[1]) as cursor:
+                await end_session(cursor, parts[1], _hash(token))
+
+    def token_of(self, request: Request) -> str | None:
+        """The token in the browser's cookie."""
+        return request.cookies.get(self.cookie)
+
+    def give(self, response: Response, token: str) -> None:
+        """Put the token into the browser."""
+        response.set_cookie(
+            self.cookie,
+            token,
+            max_age=int(ABSOLUTE.total_seconds()),
+            path="/",
+            secure=self._is_https,
+            httponly=True,
+            samesite="lax",  # strict would sign people out who come from a mail link
+        )
+
+    def take(self, response: Response) -> None:
+        """Take the token out of the browser."""
+        response.delete_cookie(self.cookie, path="/", secure=self._is_https, httponly=True, samesite="lax")
+
+    def _csrf(self, token_hash: bytes) -> str:
+        return hmac.new(self._secret, b"csrf:" + token_hash, hashlib.sha256).hexdigest()
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

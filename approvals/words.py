@@ -1,0 +1,97 @@
+"""Amounts, times and codes in words that a tired person cannot misread. Pure: the time is passed in."""
+
+from datetime import datetime, timedelta
+
+from contracts.decision import Requirement
+from contracts.vote import VoteRefusal
+
+__all__ = [
+    "ORIGINS",
+    "REFUSALS",
+    "TIERS",
+    "amount",
+    "at",
+    "duration",
+    "people_left",
+    "requirement_in_words",
+]
+
+# ISO 4217: currencies whose minor unit is not a hundredth.
+_EXPONENTS = {
+    **dict.fromkeys(
+        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF",
+         "XPF"), 0
+    ),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}  # fmt: skip
+
+TIERS: dict[int, tuple[str, str]] = {
+    0: ("Read only", "It reads and changes nothing."),
+    1: ("Low impact", "A small change inside the company."),
+    2: ("Reversible", "A change that can be taken back."),
+    3: ("High impact", "Money, customers or access: hard to take back. People must agree first."),
+    4: ("Irreversible", "It cannot be taken back. At least two people must agree, and say why."),
+}
+"""Name and meaning of each risk tier."""
+
+ORIGINS: dict[str, tuple[str, str]] = {
+    "trusted": ("trusted record", "The same value stands in a record that outsiders cannot write."),
+    "event": ("event", "The same value stands in a field of the event that its endpoint declares trusted."),
+    "untrusted": ("untrusted text", "The value was found only in content that somebody outside may have written."),
+    "model": ("model", "The value stands nowhere in what the run read: the model wrote or computed it."),
+}
+"""Mark of an argument's provenance, and what it does and does not say."""
+
+REFUSALS: dict[VoteRefusal, str] = {
+    VoteRefusal.BAD_SIGNATURE: "The signature of the vote does not verify. Tell the operator of this installation.",
+    VoteRefusal.UNKNOWN_KEY: "The run does not know the key of this approvals service. Tell the operator.",
+    VoteRefusal.MALFORMED: "The vote contradicts itself; the clocks may differ. Tell the operator.",
+    VoteRefusal.WRONG_RUN: "The vote is for another run.",
+    VoteRefusal.UNKNOWN_REQUEST: "The run does not know this request.",
+    VoteRefusal.REQUEST_CLOSED: "The request was closed before your vote arrived. Nothing was changed by it.",
+    VoteRefusal.WRONG_DIGEST: "What you saw is not what would run. Look at the page again before you decide.",
+    VoteRefusal.EXPIRED: "The request has expired.",
+    VoteRefusal.NOT_ELIGIBLE: "None of your groups is needed: others must decide this, or have already.",
+    VoteRefusal.SAME_PERSON: "You have already decided this request, perhaps under another account.",
+    VoteRefusal.REASON_MISSING: "Say why, in at least three characters.",
+    VoteRefusal.INTERESTED_PARTY: "You asked for this, or it is done for you: somebody else must decide.",
+    VoteRefusal.STALE_SIGN_IN: "You signed in too long ago for this decision. Sign in again, then decide.",
+}
+"""Why a vote does not count, and what to do."""
+
+
+def amount(minor: int, currency: str) -> str:
+    """Such as `EUR 1,480.00`. The code and not a symbol: many currencies share one."""
+    exponent = _EXPONENTS.get(currency, 2)
+    whole, rest = divmod(abs(minor), 10**exponent)
+    sign = "-" if minor < 0 else ""
+    return f"{currency} {sign}{whole:,}" + (f".{rest:0{exponent}d}" if exponent else "")
+
+
+def duration(span: timedelta) -> str:
+    """The two largest units, such as `23 h 10 min`; never less than `under a minute`."""
+    minutes = int(span.total_seconds()) // 60
+    if minutes < 1:
+        return "under a minute"
+    days, hours, rest = minutes // 1_440, minutes // 60 % 24, minutes % 60
+    parts = [(days, "d"), (hours, "h"), (rest, "min")]
+    first = next(index for index, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def at(moment: datetime) -> str:
+    """An absolute time, in UTC."""
+    return f"{moment:%d %b %Y, %H:%M} UTC"
+
+
+def requirement_in_words(requirement: Requirement) -> str:
+    """Such as `2 people of finance and 1 person of support-leads`."""
+    return " and ".join(
+        f"{need.count} {'person' if need.count == 1 else 'people'} of {need.group}" for need in requirement.needs
+    )
+
+
+def people_left(requirement: Requirement, approvals: int) -> int:
+    """How many more people must approve."""
+    return max(0, requirement.persons - approvals)

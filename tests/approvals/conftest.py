@@ -1,0 +1,77 @@
+"""An approvals application in the test's own loop, on a real Postgres, and HTTP clients that behave as browsers do."""
+
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from approvals.app import create_app
+from settings import Settings
+from store.database import Database
+from tests.approvals.scene import EVE, FIONA, FRED, LENA, PASSWORD, VERA, Person, add_people, settings_for
+from tests.conftest import DatabaseAddresses
+
+ORIGIN = "http://127.0.0.1:8400"
+_CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+
+
+@dataclass
+class Office:
+    """A running approvals application and its database."""
+
+    settings: Settings
+    db: Database
+    app: Any
+
+    def visitor(self, **headers: str) -> httpx.AsyncClient:
+        """A browser's worth of client: its own cookies, and the headers that browsers send with our forms."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, client=("127.0.0.1", 5)),
+            base_url=ORIGIN,
+            headers={"origin": ORIGIN, "sec-fetch-site": "same-origin", **headers},
+        )
+
+    async def signed_in(self, who: Person) -> httpx.AsyncClient:
+        """The same, signed in."""
+        client = self.visitor()
+        answer = await sign_in(client, who)
+        assert answer.status_code == 303, answer.text
+        return client
+
+
+async def sign_in(client: httpx.AsyncClient, who: Person, password: str = PASSWORD, **more: str) -> httpx.Response:
+    """Post the sign-in form."""
+    form = {"tenant": who.tenant, "username": who.username, "password": password, **more}
+    return await client.post("/sign-in", data=form)
+
+
+async def csrf_of(client: httpx.AsyncClient) -> str:
+    """The token that the session's forms carry."""
+    found = _CSRF.search((await client.get("/requests")).text)
+    assert found is not None
+    return found[1]
+
+
+@asynccontextmanager
+async def office_at(settings: Settings) -> AsyncGenerator[Office]:
+    """An application, started and stopped as its process does."""
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        Database(settings.database_address(), role=settings.database_role) as db,
+    ):
+        yield Office(settings=settings, db=db, app=app)
+
+
+@pytest.fixture
+async def office(database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int]) -> AsyncGenerator[Office]:
+    """An office with people in it, whose Temporal server is down."""
+    settings = settings_for(database.url, tmp_path / "office", temporal_address=f"127.0.0.1:{free_port()}")
+    async with office_at(settings) as found:
+        await add_people(found.db, LENA, FRED, FIONA, VERA, EVE)
+        yield found
