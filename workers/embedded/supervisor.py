@@ -58,7 +58,7 @@ class Supervisor:
         *,
         log_folder: Path,
         say: Callable[[str], None],
-        changed: Callable[[], None] = lambda: None,
+        changed: Callable[[], object] = lambda: None,
     ) -> None:
         self._kept = {component.name: _Kept(component) for component in components}
         self._log_folder = log_folder

@@ -2,29 +2,18 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
-from temporalio.client import Client
-
 from workers.embedded.component import Component
 from workers.embedded.errors import StackError
-from workers.embedded.readiness import TemporalProbe
+from workers.embedded.probe import TemporalProbe
 
 __all__ = [
     "RETENTION_DAYS",
     "SEARCH_ATTRIBUTES",
-    "missing_search_attributes",
     "program",
-    "retention_days",
-    "set_up_namespace",
     "temporal_component",
 ]
 
@@ -44,7 +33,6 @@ _TUNING = (
     "matching.enableFairness=true",
 )
 _TIME_SKIPPING = "frontend.WorkflowTimeSkippingEnabled=true"
-_SECONDS_A_DAY = 86_400
 
 
 def program() -> Path:
@@ -99,33 +87,3 @@ def temporal_component(
         stop_limit_s=15,
         labels={} if ui_port is None else {"pages": f"http://127.0.0.1:{ui_port}"},
     )
-
-
-async def set_up_namespace(address: str, namespace: str) -> None:
-    """Raise the retention and register the search attributes that are missing. Repeatable."""
-    client = await Client.connect(address, namespace=namespace)
-    keep = Duration()
-    keep.FromTimedelta(timedelta(days=RETENTION_DAYS))
-    await client.workflow_service.update_namespace(
-        UpdateNamespaceRequest(namespace=namespace, config=NamespaceConfig(workflow_execution_retention_ttl=keep))
-    )
-    missing = await missing_search_attributes(client)
-    if missing:
-        kinds = dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
-        await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=namespace, search_attributes=kinds)
-        )
-
-
-async def missing_search_attributes(client: Client) -> tuple[str, ...]:
-    """The search attributes that the client's namespace lacks."""
-    found = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
-    )
-    return tuple(name for name in SEARCH_ATTRIBUTES if name not in found.custom_attributes)
-
-
-async def retention_days(client: Client) -> float:
-    """How long the client's namespace keeps finished runs. Days."""
-    found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
-    return found.config.workflow_execution_retention_ttl.ToTimedelta().total_seconds() / _SECONDS_A_DAY

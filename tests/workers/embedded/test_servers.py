@@ -6,7 +6,8 @@ from temporalio.client import Client
 
 from store.database import Database
 from tests.conftest import DatabaseAddresses
-from workers.embedded.temporal import RETENTION_DAYS, missing_search_attributes, retention_days
+from workers.embedded.namespace import missing_search_attributes, retention_days
+from workers.embedded.temporal import RETENTION_DAYS
 
 
 def test_the_login_of_our_processes_cannot_pass_row_level_security(database: DatabaseAddresses) -> None:
