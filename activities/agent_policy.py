@@ -81,7 +81,7 @@ def _bounded(policy: CedarPolicy, agent: str, tools: Mapping[str, Tool]) -> Iter
             yield PolicyMistake(
                 policy.line, "policy-action", f"{named} is about `{action}`, no tool of this folder", advice
             )
-    if policy.effect == "permit" and not set(policy.actions) & set(tools):
+    if policy.effect == "permit" and not set(policy.actions) - GROUPS:
         advice = 'Name the tools: `action == Action::"area.verb_noun"`.'
         yield PolicyMistake(policy.line, "policy-permit-wide", f"{named} permits without naming a tool", advice)
     if policy.effect == "forbid" and policy.has_arithmetic():

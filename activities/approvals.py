@@ -144,11 +144,11 @@ async def _visit(
     agent = await engine.definition(request.tenant, request.definition)
     loaded = await load_call(
         engine.db, request.tenant, request.run_id, request.step, request.call, number or (asking.visit if asking else 1),
-        agent=agent.name, tool=request.tool, with_values=True,
+        agent=agent.name, tool=request.tool, values_after=0,
     )  # fmt: skip
     if loaded is None:
         engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
-    visit = await visit_of(
+    visit = visit_of(
         engine,
         ExecuteTool(
             tenant=request.tenant,
@@ -160,6 +160,7 @@ async def _visit(
             tool=request.tool,
             arguments_digest=request.arguments_digest,
         ),
+        agent,
         loaded,
     )
     if visit.tool is None:
@@ -189,7 +190,7 @@ def _evidence(transcript: Sequence[JsonObject], visit: Visit) -> tuple[EvidenceI
     return tuple(items[-_MAX_EVIDENCE:])
 
 
-def _view(  # noqa: PLR0913 - everything that the page shows
+def _view(
     visit: Visit,
     tool: Tool,
     decided: CallDecided,

@@ -13,8 +13,8 @@ from activities.credentials import CredentialIssuer
 from activities.registry import Registry
 from activities.services import Services
 from contracts.agent import PinnedAgent
-from contracts.tool import Tool
 from contracts.run_activities import ENGINE_FAULT, STORE_DOWN
+from contracts.tool import Tool
 from settings import Settings
 from store.database import Database, StoreDown
 from store.runs import load_definition

@@ -10,12 +10,11 @@ from activities.registry import AgentRefused
 from activities.transcript import event_message, message_row
 from contracts.agent import PinnedAgent
 from contracts.audit import RunOpened
-from contracts.base import JsonObject
 from contracts.canonical import digest
-from contracts.event import EventOrigin, RunRequest
+from contracts.event import AcceptedEvent, EventOrigin, RunRequest
 from contracts.model import SystemMessage
 from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
-from store.runs import NewRun, load_accepted_event, load_definition, open_run
+from store.runs import NewRun, load_definition, load_voucher, open_run
 from store.votes import vote_keys
 
 __all__ = ["pin_agent"]
@@ -33,16 +32,16 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
     if not isinstance(request.origin, EventOrigin):
         _refuse("runs started by other runs are not accepted by this version")
     origin = request.origin
-    accepted = await load_accepted_event(engine.db, request.tenant, origin.endpoint, origin.event_id)
+    accepted = await load_voucher(engine.db, request.tenant, origin.endpoint, origin.event_id)
     if accepted is None:
         _refuse(f"no event {origin.event_id!r} was accepted at {origin.endpoint}")
     told = (request.run_id, request.agent, origin.body_digest, request.on_behalf_of)
-    if told != (accepted.run_id, accepted.agent, accepted.body_digest, accepted.on_behalf_of):
+    if told != (accepted.run_id, accepted.agent, accepted.event.body_digest, accepted.on_behalf_of):
         _refuse(f"the accepted event {origin.event_id!r} started another run than this")
     agent = await _pin(engine, request)
     interested = tuple(name for name in (accepted.on_behalf_of, agent.owner) if name)
     goal = _goal(accepted.event)
-    first = (SystemMessage(text=agent.prompt), event_message(accepted.event))
+    first = (SystemMessage(text=agent.prompt), event_message(accepted.event.model_dump(mode="json")))
     stored, opened_s = await open_run(
         engine.db,
         NewRun(
@@ -55,7 +54,7 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
             root_run_id=request.run_id,
             on_behalf_of=accepted.on_behalf_of,
             interested=interested,
-            trusted_fields=_trusted(accepted.event),
+            trusted_fields=accepted.event.trusted,
             goal=goal,
             messages=tuple(message_row(message) for message in first),
             audit=RunOpened(
@@ -86,14 +85,9 @@ async def _pin(engine: Engine, request: RunRequest) -> PinnedAgent:
         _refuse(str(error), error)
 
 
-def _goal(event: JsonObject) -> str:
-    subject = f" about {event['subject']}" if event.get("subject") else ""
-    return f"{event.get('type', 'event')}{subject} from {event.get('source', 'unknown')}"[:_MAX_GOAL_CHARACTERS]
-
-
-def _trusted(event: JsonObject) -> tuple[str, ...]:
-    fields = event.get("trusted")
-    return tuple(str(name) for name in fields) if isinstance(fields, list) else ()
+def _goal(event: AcceptedEvent) -> str:
+    subject = f" about {event.subject}" if event.subject else ""
+    return f"{event.type}{subject} from {event.source}"[:_MAX_GOAL_CHARACTERS]
 
 
 def _refuse(message: str, cause: Exception | None = None) -> NoReturn:

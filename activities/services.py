@@ -53,7 +53,7 @@ class Services:
 class CallContext:
     """What one attempt of a tool is given: `contracts.tool.ToolContext`."""
 
-    def __init__(  # noqa: PLR0913 - one place builds it
+    def __init__(
         self,
         services: Services,
         issuer: CredentialIssuer,

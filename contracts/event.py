@@ -6,6 +6,7 @@ from pydantic import Field
 
 from contracts.base import AgentName, Digest, JsonObject, Record, RunId, TenantId, UserName
 from contracts.canonical import digest
+from contracts.vote import VoteAnswer
 
 __all__ = ["AcceptedEvent", "EventOrigin", "Origin", "ParentOrigin", "RunRequest"]
 
@@ -66,6 +67,20 @@ class ParentOrigin(Record):
 Origin = Annotated[EventOrigin | ParentOrigin, Field(discriminator="kind")]
 
 
+class Carried(Record):
+    """State of a long run that goes on in another Temporal execution. At most 64 KB."""
+
+    step: int = Field(ge=0)
+    """Last completed step."""
+    malformed: int = Field(ge=0)
+    """Malformed answers in a row."""
+    waited_s: float = Field(ge=0)
+    """Time spent waiting for people so far, in seconds."""
+    decisions: dict[str, VoteAnswer] = Field(max_length=500)
+    """Newest answers to votes, by decision id: a vote that is delivered again changes nothing."""
+    refused_votes: int = Field(ge=0)
+
+
 class RunRequest(Record):
     """Input of the `AgentRun` workflow. By itself it proves nothing: pinning refuses it without a matching row."""
 
@@ -78,3 +93,7 @@ class RunRequest(Record):
     """The user whose permissions bound the run's, if any."""
     store_wait_s: int = Field(default=300, ge=1, le=86_400)
     """How long the run waits for a store that is down before it ends as failed_safe, in seconds."""
+    model_wait_s: int = Field(default=300, ge=1, le=86_400)
+    """How long one step waits for a model that cannot be had before the agent's fallback, in seconds."""
+    carried: Carried | None = None
+    """Set by the run itself when it continues as new."""

@@ -228,8 +228,13 @@ class Tool:
     source: str = ""
     """Digest of the module's source text, set by the registry."""
 
+    @property
+    def has_natural_key(self) -> bool:
+        """Whether it says how to recognise a deed that was done before."""
+        return self.natural_key is not _no_natural_key
 
-def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
+
+def tool(
     *,
     name: str,
     version: int,
@@ -324,6 +329,6 @@ def _models_of(name: str, function: Callable[..., object]) -> tuple[type[BaseMod
     if not inspect.iscoroutinefunction(function):
         msg = f"{name}: {function.__qualname__} must be an async function"
         raise TypeError(msg)
-    assert isinstance(args, type)  # noqa: S101 - narrowed in the loop above
-    assert isinstance(output, type)  # noqa: S101 - narrowed in the loop above
+    assert isinstance(args, type)
+    assert isinstance(output, type)
     return args, output

@@ -57,7 +57,7 @@ class CedarEngine:
                 [dict(entity) for entity in request.entities],
                 self._schema,
             )
-        except Exception as error:  # noqa: BLE001 - the engine is native code: whatever it raises, nothing happens
+        except Exception as error:
             return Evaluation(allowed=False, policies=(), errors=(f"{type(error).__name__}: {error}",))
         diagnostics = result.diagnostics
         errors = tuple(str(error) for error in diagnostics.errors)

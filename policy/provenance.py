@@ -5,8 +5,9 @@ number can match by chance. Labels are computed from recorded values only, so th
 """
 
 import json
+import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import cast
 
@@ -15,7 +16,7 @@ from pydantic import JsonValue
 from contracts.base import JsonObject, Record
 from contracts.tool import Label
 
-__all__ = ["Origin", "RecordedValue", "Trace", "recorded_values", "trace_arguments"]
+__all__ = ["Origin", "RecordedValue", "Trace", "ValueIndex", "recorded_values", "trace_arguments"]
 
 _MIN_TEXT_MATCH = 4
 """Shorter values are not searched inside untrusted text: they match by chance."""
@@ -60,8 +61,53 @@ class Trace(Record):
     """`exact`, `normalised` (Unicode form, case, spacing) or `inside` an untrusted text."""
 
 
+class ValueIndex:
+    """Recorded values, searchable. Grows with the run; the same values in the same order give the same traces."""
+
+    def __init__(self, values: Iterable[RecordedValue] = ()) -> None:
+        self._believed: dict[tuple[type, str | int | bool], RecordedValue] = {}
+        self._untrusted: list[tuple[str, RecordedValue]] = []
+        self.extend(values)
+
+    def extend(self, values: Iterable[RecordedValue]) -> None:
+        """Add values that entered the run later."""
+        for value in values:
+            if value.origin is Origin.UNTRUSTED:
+                if len(self._untrusted) < _MAX_VALUES:
+                    self._untrusted.append((_normal(str(value.value)), value))
+                continue
+            key = (type(value.value), value.value)
+            known = self._believed.get(key)
+            if known is None or _rank(value.origin) < _rank(known.origin):
+                self._believed[key] = value
+
+    def trace(self, arguments: JsonObject) -> dict[str, Trace]:
+        """The label of every top-level argument, with its best source as evidence."""
+        return {name: self._worst(value) for name, value in arguments.items() if value is not None}
+
+    def _worst(self, value: JsonValue) -> Trace:
+        traces = [self._scalar(part) for _, part in _scalars(value, "")]
+        return max(traces, key=lambda trace: _rank(trace.label)) if traces else Trace(label=Origin.MODEL)
+
+    def _scalar(self, part: str | int | bool) -> Trace:
+        # A look-alike of a trusted value is not that value: only the exact one is.
+        believed = self._believed.get((type(part), part))
+        if believed is not None:
+            return Trace(label=believed.origin, source=believed.source, path=believed.path, how="exact")
+        mine = _normal(str(part))
+        for theirs, known in self._untrusted:
+            how = _likeness(part, mine, known.value, theirs)
+            if how:
+                return Trace(label=Origin.UNTRUSTED, source=known.source, path=known.path, how=how)
+        return Trace(label=Origin.MODEL)
+
+
 def recorded_values(
-    messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Mapping[str, Mapping[str, Label]]
+    messages: Sequence[JsonObject],
+    trusted_fields: Sequence[str],
+    labels: Mapping[str, Mapping[str, Label]],
+    *,
+    first: int = 0,
 ) -> list[RecordedValue]:
     """Every scalar of the event and of the tools' outputs.
 
@@ -69,57 +115,44 @@ def recorded_values(
         messages: the event's user message and the tool messages, in order.
         trusted_fields: data fields that the event's endpoint declares trusted.
         labels: per tool, label per top-level output field; others are trusted.
+        first: position of the first message within the run, for the sources' names.
     """
     found: list[RecordedValue] = []
-    for position, message in enumerate(messages):
+    for position, message in enumerate(messages, first):
         content = _parsed(str(message.get("text", "")))
         if message.get("role") == "user":
             event = cast("JsonObject", content.get("event", {})) if isinstance(content, dict) else {}
             for path, value in _scalars(event, ""):
-                trusted = path.startswith("data.") and path.split(".")[1] in trusted_fields
+                trusted = path.startswith("data.") and _top(path.removeprefix("data.")) in trusted_fields
                 origin = Origin.EVENT if trusted else Origin.UNTRUSTED
                 found.append(RecordedValue(origin=origin, source="event", path=path, value=value))
         elif not message.get("is_error"):
             tool = str(message.get("tool", ""))
             for path, value in _scalars(content, ""):
-                untrusted = labels.get(tool, {}).get(path.split(".")[0].split("[")[0]) is Label.UNTRUSTED
+                untrusted = labels.get(tool, {}).get(_top(path)) is Label.UNTRUSTED
                 origin = Origin.UNTRUSTED if untrusted else Origin.TRUSTED
                 found.append(RecordedValue(origin=origin, source=f"{tool}#{position}", path=path, value=value))
-    return found[:_MAX_VALUES]
+    return found
 
 
 def trace_arguments(arguments: JsonObject, values: Sequence[RecordedValue]) -> dict[str, Trace]:
-    """The label of every top-level argument, with its best source as evidence."""
-    return {name: _trace(value, values) for name, value in arguments.items() if value is not None}
+    """The label of every top-level argument among these values."""
+    return ValueIndex(values).trace(arguments)
 
 
-def _trace(value: JsonValue, values: Sequence[RecordedValue]) -> Trace:
-    parts = [part for _, part in _scalars(value, "")]
-    traces = [_trace_scalar(part, values) for part in parts]
-    if not traces:
-        return Trace(label=Origin.MODEL)
-    return max(traces, key=lambda trace: _BEST_FIRST.index(trace.label))
+def _rank(origin: Origin) -> int:
+    return _BEST_FIRST.index(origin)
 
 
-def _trace_scalar(part: str | int | bool, values: Sequence[RecordedValue]) -> Trace:  # noqa: FBT001 - a value, not a flag
-    best: Trace | None = None
-    for known in values:
-        how = _match(part, known)
-        if how and (best is None or _BEST_FIRST.index(known.origin) < _BEST_FIRST.index(best.label)):
-            best = Trace(label=known.origin, source=known.source, path=known.path, how=how)
-            if known.origin is Origin.TRUSTED:
-                break
-    return best or Trace(label=Origin.MODEL)
+def _top(path: str) -> str:
+    """The first field of a path: `data.ids[0]` is in `data`."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
-def _match(part: str | int | bool, known: RecordedValue) -> str:  # noqa: FBT001 - a value, not a flag
-    if type(part) is type(known.value) and part == known.value:
+def _likeness(part: object, mine: str, value: object, theirs: str) -> str:
+    if type(part) is type(value) and part == value:
         return "exact"
-    if isinstance(part, bool) or isinstance(known.value, bool):
-        return ""
-    mine, theirs = _normal(str(part)), _normal(str(known.value))
-    if known.origin is not Origin.UNTRUSTED:
-        # A look-alike of a trusted value is not that value: only the exact one is trusted.
+    if isinstance(part, bool) or isinstance(value, bool):
         return ""
     if mine == theirs:
         return "normalised"

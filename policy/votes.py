@@ -78,7 +78,7 @@ def read_vote(signed: SignedVote, keys: Mapping[str, str]) -> Vote | VoteRefusal
         return VoteRefusal.MALFORMED
 
 
-def judge_vote(  # noqa: PLR0911 - one return for each rule, in the order in which a person would want to hear it
+def judge_vote(
     vote: Vote,
     *,
     opened: ApprovalOpened,

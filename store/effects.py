@@ -18,7 +18,7 @@ class Start:
     """The kill switch that holds."""
 
 
-async def start_effect(  # noqa: PLR0913 - the statement's own parameters
+async def start_effect(
     db: Database, tenant: str, run_id: str, step: int, call: int, fence: int, *, agent: str, tool: str,
     lease_s: float, credential_s: float,
 ) -> Start:  # fmt: skip
@@ -36,7 +36,7 @@ async def doubt_effect(db: Database, tenant: str, run_id: str, step: int, call: 
     return row["kind"] == "doubted"
 
 
-async def resolve_effect(  # noqa: PLR0913 - the statement's own parameters
+async def resolve_effect(
     db: Database, tenant: str, run_id: str, step: int, call: int, visit: int, *, tool: str, effect_fence: int,
     state: str, output: str | None, error: str, control: str, message: tuple[str, int] | None, audit: str,
 ) -> bool:  # fmt: skip

@@ -45,7 +45,7 @@ class ModelReservation:
     micros_lost: int
 
 
-async def reserve_model_call(  # noqa: PLR0913 - the statement's own parameters
+async def reserve_model_call(
     db: Database,
     tenant: str,
     run_id: str,
@@ -81,7 +81,7 @@ async def release_model_call(db: Database, tenant: str, run_id: str, step: int, 
     await db.call("select release_model_call(%s, %s, %s, %s)", (tenant, run_id, step, fence))
 
 
-async def settle_model_call(  # noqa: PLR0913 - the statement's own parameters
+async def settle_model_call(
     db: Database,
     tenant: str,
     run_id: str,
@@ -175,10 +175,12 @@ class LoadedCall:
     """The kill switch that holds, such as `tool:payments.issue_refund`; empty: none."""
     now_s: int
     values: str
-    """The event and every tool message of the run as a JSON list; `[]` unless asked for."""
+    """The event and the tool messages after `values_after`, as a JSON list."""
+    values_seq: int | None
+    """Sequence number of the last of them; None when there are none."""
 
 
-async def load_call(  # noqa: PLR0913 - the statement's own parameters
+async def load_call(
     db: Database,
     tenant: str,
     run_id: str,
@@ -188,12 +190,15 @@ async def load_call(  # noqa: PLR0913 - the statement's own parameters
     *,
     agent: str,
     tool: str,
-    with_values: bool,
+    values_after: int,
 ) -> LoadedCall | None:
-    """Read a call and its surroundings; None when there is no such run."""
+    """Read a call and its surroundings; None when there is no such run.
+
+    `values_after` is the sequence number up to which the caller knows the recorded values already.
+    """
     row = await db.call(
         "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, call, visit, agent, tool, with_values),
+        (tenant, run_id, step, call, visit, agent, tool, values_after),
     )
     if not row["found"]:
         return None
@@ -209,6 +214,7 @@ async def load_call(  # noqa: PLR0913 - the statement's own parameters
         halted_by=row["halted_by"] or "",
         now_s=row["now_s"],
         values=row["recorded"] or "[]",
+        values_seq=row["recorded_seq"],
     )
 
 
@@ -223,7 +229,7 @@ class Admission:
     """The switch, the limit, the other call with the same deed, or `repeated` where that alone was stale."""
 
 
-async def admit_call(  # noqa: PLR0913 - the statement's own parameters
+async def admit_call(
     db: Database,
     tenant: str,
     run_id: str,
@@ -261,7 +267,7 @@ async def admit_call(  # noqa: PLR0913 - the statement's own parameters
     )
 
 
-async def finish_call(  # noqa: PLR0913 - the statement's own parameters
+async def finish_call(
     db: Database,
     tenant: str,
     run_id: str,
@@ -294,7 +300,7 @@ async def finish_call(  # noqa: PLR0913 - the statement's own parameters
     return row["kind"] == "finished"
 
 
-async def tell_call(  # noqa: PLR0913 - the statement's own parameters
+async def tell_call(
     cursor: AsyncCursor[DictRow], tenant: str, run_id: str, step: int, call: int, visit: int, message: str, tokens: int
 ) -> None:
     """Answer a call that ended without running, such as one that people denied. Settles the call."""

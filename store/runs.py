@@ -10,17 +10,18 @@ from psycopg.rows import DictRow
 from contracts.agent import PinnedAgent
 from contracts.base import JsonObject
 from contracts.canonical import canonical_bytes, digest
+from contracts.event import AcceptedEvent
 from contracts.outcome import RunReport, RunTotals
 from store.database import Database
 
 __all__ = [
-    "AcceptedEvent",
     "NewRun",
+    "Voucher",
     "append_audit",
     "close_run",
     "effect_counts",
     "list_runs",
-    "load_accepted_event",
+    "load_voucher",
     "load_definition",
     "load_event_of",
     "load_run",
@@ -33,30 +34,28 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class AcceptedEvent:
+class Voucher:
     """The inbox row that vouches for a run."""
 
-    event: JsonObject
-    body_digest: str
+    event: AcceptedEvent
     agent: str
     run_id: str
     on_behalf_of: str | None
 
 
-async def load_accepted_event(db: Database, tenant: str, endpoint: str, event_id: str) -> AcceptedEvent | None:
+async def load_voucher(db: Database, tenant: str, endpoint: str, event_id: str) -> Voucher | None:
     """The inbox row of an event."""
     async with db.tenant(tenant) as cursor:
         await cursor.execute(
-            """select event, body_digest, agent, run_id, on_behalf_of from inbox
+            """select event, agent, run_id, on_behalf_of from inbox
                where tenant = %s and endpoint = %s and event_id = %s""",
             (tenant, endpoint, event_id),
         )
         row = await cursor.fetchone()
     if row is None:
         return None
-    return AcceptedEvent(
-        event=cast("JsonObject", json.loads(row["event"])),
-        body_digest=row["body_digest"],
+    return Voucher(
+        event=AcceptedEvent.model_validate_json(row["event"]),
         agent=row["agent"],
         run_id=row["run_id"],
         on_behalf_of=row["on_behalf_of"],

@@ -1,1 +1,1 @@
-"""Deterministic orchestration: the one loop of a run and the calls it shares."""
+"""Deterministic orchestration: the run's loop. No I/O, no clock, no random but Temporal's; branches on recorded values only."""

@@ -17,7 +17,7 @@ _TOLD = frozenset({CallStatus.RAN, CallStatus.FAILED})
 _LOST = Admission(kind="stale", fence=0, effect_fence=0, detail="a later attempt took over")
 
 
-async def finish(  # noqa: PLR0913 - everything that one statement stores
+async def finish(
     engine: Engine,
     visit: Visit,
     tool: Tool,

@@ -1,11 +1,13 @@
 """The gate's flow for one visit: load, judge, admit, act, finish; again from the start whenever something changed."""
 
+import dataclasses
 from typing import Literal
 
 from activities.engine import Engine, engine_fault
 from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
 from activities.gate.unsettled import clear_doubt
+from activities.gate.values import RunValues
 from activities.gate.visit import StoredControl, Visit, control_of, result_of, schema_unchanged, stored_result, visit_of
 from activities.gate.writes import ledger_columns, perform_write
 from activities.transcript import message_row, tool_message
@@ -24,10 +26,11 @@ MAX_ROUNDS = 32
 
 
 class Gate:
-    """Decides and performs one tool call. Holds no state between calls."""
+    """Decides and performs one tool call. What it keeps between calls is a cache of recorded values."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._values = RunValues()
 
     async def execute(self, request: ExecuteTool) -> CallResult:
         """Perform a visit.
@@ -53,8 +56,8 @@ class Gate:
         engine_fault(f"step {request.step} call {request.call} found no rest in {MAX_ROUNDS} rounds")
 
     async def _load(self, request: ExecuteTool) -> Visit:
-        pinned = (await self._engine.definition(request.tenant, request.definition)).tool(request.tool)
         agent = await self._engine.definition(request.tenant, request.definition)
+        known = self._values.known_until(request.tenant, request.run_id)
         loaded = await load_call(
             self._engine.db,
             request.tenant,
@@ -64,11 +67,14 @@ class Gate:
             request.visit,
             agent=agent.name,
             tool=request.tool,
-            with_values=pinned is not None and pinned.effect is Effect.WRITE,
+            values_after=known,
         )
         if loaded is None:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
-        return await visit_of(self._engine, request, loaded)
+        visit = visit_of(self._engine, request, agent, loaded)
+        labels = {name: tool.labels for name, tool in visit.tools.items()}
+        values = self._values.extended(request.tenant, request.run_id, known, loaded, labels)
+        return dataclasses.replace(visit, values=values)
 
     async def _round(self, visit: Visit, *, repeated: bool) -> CallResult | Admission:
         """One try: a result, or the reason to start over."""

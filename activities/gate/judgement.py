@@ -1,8 +1,6 @@
 """The decision about a visit: recorded facts, provenance, policy, and the grant if one is presented."""
 
-import json
 from dataclasses import dataclass
-from typing import cast
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
@@ -12,21 +10,20 @@ from activities.engine import Engine
 from activities.gate.visit import Visit
 from contracts.agent import Stage
 from contracts.approval import ApprovalBasis
-from contracts.base import JsonObject
 from contracts.canonical import digest
 from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, NeedsApproval
 from contracts.run_activities import ApprovalOpened
-from contracts.tool import Effect, Tool
+from contracts.tool import Tool
 from contracts.vote import Grant, Vote, VoteAccepted
 from policy.bundle import Bundle, BundleError
 from policy.decide import decide
-from policy.provenance import Trace, recorded_values, trace_arguments
+from policy.provenance import Trace
 from policy.request import CallFacts, authorization_request
 from policy.votes import judge_vote, quorum, read_vote, satisfied
 from store.accounts import find_account
 from store.approvals import find_request
 
-__all__ = ["Judgement", "judge", "traces_of"]
+__all__ = ["Judgement", "judge"]
 
 _NO_BUNDLE = "sha256:" + "0" * 64
 
@@ -43,18 +40,9 @@ class Judgement:
     """The approval request whose grant was used."""
 
 
-def traces_of(visit: Visit, tool: Tool) -> dict[str, Trace]:
-    """Where every argument of a write came from. Reads need none: what they return is labelled instead."""
-    if tool.effect is Effect.READ:
-        return {}
-    messages = cast("list[JsonObject]", json.loads(visit.loaded.values))
-    labels = {name: known.labels for name, known in visit.tools.items()}
-    return trace_arguments(visit.arguments, recorded_values(messages, visit.loaded.run.trusted_fields, labels))
-
-
 async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> Judgement:
     """Decide a visit under the current bundle. Whatever goes wrong on the way is a denial."""
-    traces = traces_of(visit, tool)
+    traces = visit.values.trace(visit.arguments)
     request = authorization_request(facts_of(visit, repeated=repeated), visit.agent, tool, visit.arguments, traces)
     try:
         bundle = engine.bundles.current()

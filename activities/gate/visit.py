@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from activities.engine import Engine, engine_fault
@@ -15,6 +15,7 @@ from contracts.decision import DecisionRecord
 from contracts.model import AssistantMessage
 from contracts.tool import Tool
 from contracts.turn import CallContent
+from policy.provenance import ValueIndex
 from store.journal import LoadedCall
 
 __all__ = ["StoredControl", "Visit", "control_of", "result_of", "schema_unchanged", "stored_result", "visit_of"]
@@ -34,6 +35,8 @@ class Visit:
     """The proposed call, validated again."""
     tools: Mapping[str, Tool]
     """All tools of the agent as they are now."""
+    values: ValueIndex = field(default_factory=ValueIndex)
+    """What entered the run so far."""
 
     @property
     def arguments(self) -> JsonObject:
@@ -46,7 +49,7 @@ class Visit:
         return f"{self.request.run_id}/{self.request.step}/{self.request.call}"
 
 
-async def visit_of(engine: Engine, request: ExecuteTool, loaded: LoadedCall) -> Visit:
+def visit_of(engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: LoadedCall) -> Visit:
     """Check a request against the run: an activity can be started by anyone with access to Temporal.
 
     Raises:
@@ -54,7 +57,6 @@ async def visit_of(engine: Engine, request: ExecuteTool, loaded: LoadedCall) -> 
     """
     if loaded.run.definition != request.definition:
         engine_fault("the definition is not the one that the run pinned")
-    agent = await engine.definition(request.tenant, request.definition)
     pinned = agent.tool(request.tool)
     if pinned is None or not loaded.proposal:
         engine_fault(f"the run proposed no call of {request.tool} at step {request.step}")

@@ -14,12 +14,13 @@ $$;
 
 drop function if exists load_call;
 create function load_call(
-    p_tenant text, p_run text, p_step int, p_call int, p_visit int, p_agent text, p_tool text, p_with_values boolean,
+    p_tenant text, p_run text, p_step int, p_call int, p_visit int, p_agent text, p_tool text, p_values_after int,
     out found boolean, out stored text, out stored_decision text, out stored_message text, -- this visit, if settled
     out proposal text, -- the model's message of the step
     out run json, out agent json, out effect json, out settled_visit int,
     out halted_by text, out now_s bigint,
-    out recorded text -- the event and every tool message, if asked for: what provenance is computed from
+    out recorded text, -- the event and the tool messages after that sequence number: what provenance is computed from
+    out recorded_seq int
 ) language plpgsql as $$
 declare
     j journal;
@@ -60,10 +61,8 @@ begin
             floor(extract(epoch from e.credential_expires_at))::bigint as credential_s
         from effects e where e.tenant = p_tenant and e.run_id = p_run and e.step = p_step and e.call = p_call) x;
     halted_by := switched_off(p_tenant, p_run, p_agent, p_tool);
-    if p_with_values then
-        select '[' || string_agg(m.content, ',' order by m.seq) || ']' into recorded from messages m
-            where m.tenant = p_tenant and m.run_id = p_run and (m.seq = 2 or m.call is not null);
-    end if;
+    select '[' || string_agg(m.content, ',' order by m.seq) || ']', max(m.seq) into recorded, recorded_seq from messages m
+        where m.tenant = p_tenant and m.run_id = p_run and m.seq > p_values_after and (m.seq = 2 or m.call is not null);
 end $$;
 
 drop function if exists admit_call;

@@ -68,7 +68,7 @@ class RunState(SQLModel, table=True):
     """The hot row of a run: chain head, counters, limits. Narrow, so that its many updates stay cheap."""
 
     __tablename__ = "run_state"
-    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012 - SQLAlchemy's own form
+    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}
     tenant: str = Field(primary_key=True)
     run_id: str = Field(primary_key=True)
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))

@@ -1,0 +1,42 @@
+"""Recorded values of runs, kept by this process so that each message is read and indexed once."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import cast
+
+from contracts.base import JsonObject
+from contracts.tool import Label
+from policy.provenance import ValueIndex, recorded_values
+from store.journal import LoadedCall
+
+__all__ = ["RunValues"]
+
+_MAX_RUNS = 256
+
+
+class RunValues:
+    """An index per run, extended by what each load brings. Losing it costs a longer read, nothing else."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[tuple[str, str], tuple[int, ValueIndex]] = OrderedDict()
+
+    def known_until(self, tenant: str, run_id: str) -> int:
+        """Sequence number of the last message that is indexed."""
+        return self._runs.get((tenant, run_id), (0, None))[0]
+
+    def extended(
+        self, tenant: str, run_id: str, after: int, loaded: LoadedCall, labels: Mapping[str, Mapping[str, Label]]
+    ) -> ValueIndex:
+        """The run's index with what was loaded after that sequence number."""
+        key = (tenant, run_id)
+        until, index = self._runs.get(key, (0, ValueIndex()))
+        if until == after and loaded.values_seq is not None:
+            messages = cast("list[JsonObject]", json.loads(loaded.values))
+            index.extend(recorded_values(messages, loaded.run.trusted_fields, labels, first=after))
+            until = loaded.values_seq
+        self._runs[key] = (until, index)
+        self._runs.move_to_end(key)
+        if len(self._runs) > _MAX_RUNS:
+            self._runs.popitem(last=False)
+        return index

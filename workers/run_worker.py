@@ -1,0 +1,83 @@
+"""A worker for runs: the workflow in its sandbox, the activities with their engine."""
+
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.bundles import Bundles, load_ladder
+from activities.credentials import CredentialIssuer
+from activities.engine import Engine
+from activities.models import aclose_all
+from activities.registry import Registry
+from activities.run_activities import RunActivities
+from activities.services import Services
+from settings import Settings
+from store.database import Database
+from workflows.agent_run import AgentRun
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["WORKFLOWS", "open_engine", "run_worker", "sandbox"]
+
+WORKFLOWS: Sequence[type] = (AgentRun,)
+_PASSED_THROUGH = ("contracts", "policy", "pydantic", "pydantic_core", "joserfc", "cryptography", "rfc8785", "cedarpy")
+"""Loaded once, outside the sandbox: pure code of ours, and libraries without state. `workflows` itself is sandboxed."""
+_MAX_ACTIVITIES = 100
+_MAX_CACHED_WORKFLOWS = 1_000
+_DRAIN_S = 30
+
+
+def sandbox() -> SandboxedWorkflowRunner:
+    """The runner of workflow code, for workers and for replay alike."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PASSED_THROUGH))
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> "AsyncIterator[Engine]":
+    """Everything that activities need, with its connections.
+
+    Raises:
+        SettingsError, OSError, ValueError: a setting, a key file, the ladder or the policies cannot be used.
+    """
+    ladder = load_ladder(settings.ladder_file)
+    registry = Registry.scan(settings.agents_dir, ladder)
+    bundles = Bundles(registry, settings.ladder_file)
+    bundles.current()
+    services = Services(settings.services)
+    database = Database(settings.database_address(), role=settings.database_role, max_connections=20)
+    engine = Engine(
+        settings=settings,
+        db=database,
+        registry=registry,
+        bundles=bundles,
+        credentials=CredentialIssuer(settings.credential_key_file),
+        services=services,
+    )
+    async with database:
+        try:
+            yield engine
+        finally:
+            await services.close()
+            await aclose_all()
+
+
+def run_worker(client: Client, engine: Engine) -> Worker:
+    """The worker of a task queue; run it, and shut it down to let what is under way finish."""
+    return Worker(
+        client,
+        task_queue=engine.settings.temporal_task_queue,
+        workflows=list(WORKFLOWS),
+        activities=RunActivities(engine).all(),
+        workflow_runner=sandbox(),
+        max_concurrent_activities=_MAX_ACTIVITIES,
+        max_concurrent_local_activities=_MAX_ACTIVITIES,
+        max_cached_workflows=_MAX_CACHED_WORKFLOWS,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
+        graceful_shutdown_timeout=timedelta(seconds=_DRAIN_S),
+    )

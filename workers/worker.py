@@ -1,0 +1,128 @@
+"""`python -m workers.worker`: run agent jobs until SIGTERM, then let what is under way finish."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from activities.engine import Engine
+from policy.bundle import BundleError
+from settings import Settings, SettingsError, get_settings
+from settings.temporal import connect
+from store.database import StoreDown
+from workers.clock import clock_difference_s
+from workers.run_worker import open_engine, run_worker
+
+__all__ = ["main"]
+
+MAX_CLOCK_DIFFERENCE_S = 60
+_CLOCK_CHECK_S = 30
+
+
+def health(engine: Engine, client: Client) -> FastAPI:
+    """`/healthz`: the process lives; `/readyz`: it can work."""
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+        return "ok"
+
+    @app.get("/readyz")
+    async def readyz() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+        try:
+            engine.bundles.current()
+            await clock_difference_s(engine.db)
+            if not await client.service_client.check_health():
+                return PlainTextResponse("Temporal is not healthy", status_code=503)
+        except (StoreDown, BundleError, OSError, RPCError) as error:
+            return PlainTextResponse(f"{type(error).__name__}: {error}", status_code=503)
+        return PlainTextResponse("ok")
+
+    return app
+
+
+async def serve(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError, OSError, ValueError: something that the worker needs is missing or wrong.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    client = await connect(settings)
+    async with open_engine(settings) as engine:
+        for name, findings in engine.registry.broken.items():
+            logging.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
+        server = uvicorn.Server(
+            uvicorn.Config(
+                health(engine, client),
+                host=settings.worker_host,
+                port=settings.worker_port,
+                log_level="warning",
+                lifespan="off",
+            )
+        )
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        await _refuse_wrong_clock(engine)
+        worker = run_worker(client, engine)
+        async with worker:
+            page = asyncio.create_task(server.serve())
+            watch = asyncio.create_task(_watch_clock(engine, stopping))
+            stop = asyncio.create_task(stopping.wait())
+            await asyncio.wait([page, watch, stop], return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            watch.cancel()
+            await page
+        if watch.done() and not watch.cancelled():
+            watch.result()
+
+
+async def _refuse_wrong_clock(engine: Engine) -> None:
+    """Credentials, leases and expiry are times: a worker whose clock is wrong must not work."""
+    difference_s = await clock_difference_s(engine.db)
+    if abs(difference_s) > MAX_CLOCK_DIFFERENCE_S:
+        raise SettingsError(
+            f"this machine's clock differs from the database's by {difference_s:.0f} s. Set it, then start again."
+        )
+
+
+async def _watch_clock(engine: Engine, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        await asyncio.sleep(_CLOCK_CHECK_S)
+        try:
+            await _refuse_wrong_clock(engine)
+        except StoreDown:
+            continue
+
+
+def main() -> int:
+    """Run. Returns the exit code: 0 after SIGTERM, 2 when the configuration does not let it start."""
+    try:
+        settings = get_settings()
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+        )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        uvloop.run(serve(settings))
+    except (SettingsError, StoreDown, OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # temporalio can abort at interpreter exit

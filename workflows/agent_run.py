@@ -1,0 +1,214 @@
+"""The only loop: pin the agent, call the model, put every call through the gate, ask people, close.
+
+Read `AgentRun._work` first. Everything outside (model, tools, store) is an activity; everything that branches branches
+on the control part of their recorded results.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+from contracts.event import Carried, RunRequest
+from contracts.outcome import Outcome, OutcomeReason, RunReport, RunTotals
+from contracts.run_activities import CALL_MODEL, CLOSE_RUN, PIN_AGENT, CloseRun, Pinned
+from contracts.snapshot import RunSnapshot
+from contracts.turn import CallModel, ModelTurn
+from contracts.vote import SignedVote, VoteAnswer
+from workflows import stubs
+from workflows.ballot import Ballot
+from workflows.calls import Calls
+from workflows.endings import End, end_of_fault, end_of_limit, is_model_fault, report_without_store
+
+__all__ = ["AgentRun"]
+
+_FIRST_MODEL_WAIT_S = 60
+_LONGEST_MODEL_WAIT_S = 3_600
+
+
+@workflow.defn(name="AgentRun")
+class AgentRun:
+    """One durable execution of an agent on one event."""
+
+    @workflow.init
+    def __init__(self, request: RunRequest) -> None:
+        carried = request.carried
+        self._request = request
+        self._ballot = Ballot(request.tenant, request.run_id, carried)
+        self._calls: Calls | None = None
+        self._phase = "opening"
+        self._step = carried.step if carried else 0
+        self._malformed = carried.malformed if carried else 0
+        self._waited_before_s = carried.waited_s if carried else 0.0
+        self._totals = RunTotals()
+
+    @workflow.run
+    async def run(self, request: RunRequest) -> RunReport:
+        """Work until there is an outcome. Never raises for a fault of model, tool, store or person."""
+        try:
+            pinned = await stubs.short(PIN_AGENT, request, activity_id="pin", wait_s=request.store_wait_s)
+        except ActivityError as error:
+            end = (
+                End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
+                if is_cancelled_exception(error)
+                else end_of_fault(error)
+            )
+            return report_without_store(request.run_id, end, "", self._totals, ())
+        self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
+        self._calls = Calls(request, pinned, self._ballot, self._enter)
+        end = await self._until_end(pinned)
+        return await self._close(pinned, end)
+
+    async def _until_end(self, pinned: Pinned) -> End:
+        """The work, within the run's age, whatever happens in it."""
+        age_left_s = pinned.opened_at + pinned.agent.limits.age_s - workflow.now().timestamp()
+        try:
+            async with asyncio.timeout(max(age_left_s, 0.001)):
+                return await self._work(pinned)
+        except TimeoutError:
+            return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
+        except asyncio.CancelledError:
+            return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
+            return end_of_fault(error)
+
+    async def _work(self, pinned: Pinned) -> End:
+        """The loop: one turn of the model, then its calls, until something ends the run."""
+        limits = pinned.agent.limits
+        while True:
+            self._continue_as_new_if_long()
+            if self._active_s(pinned) > limits.active_s:
+                return end_of_limit("active_s", limits.on_exceeded)
+            self._step += 1
+            turn = await self._think(pinned)
+            if isinstance(turn, End):
+                return turn
+            match turn.control.kind:
+                case "finish" if turn.control.result == "done":
+                    return End(Outcome.COMPLETED, OutcomeReason.DONE)
+                case "finish":
+                    return End(Outcome.ESCALATED, OutcomeReason.HANDED_OVER)
+                case "limit_reached":
+                    return end_of_limit(turn.control.limit, limits.on_exceeded)
+                case "malformed":
+                    self._malformed += 1
+                    if turn.control.problem == "refusal":
+                        return End(Outcome.ESCALATED, OutcomeReason.REFUSED_BY_MODEL)
+                    if self._malformed > limits.malformed:
+                        return End(Outcome.ESCALATED, OutcomeReason.MALFORMED_OUTPUT, turn.control.problem)
+                case "calls":
+                    self._malformed = 0
+                    assert self._calls is not None
+                    end = await self._calls.perform(self._step, turn.control.calls)
+                    if end is not None:
+                        return end
+
+    async def _think(self, pinned: Pinned) -> ModelTurn | End:
+        """One model call; when none can be had, what the agent declares for that: hand over, or wait."""
+        wait_s, attempt = _FIRST_MODEL_WAIT_S, 0
+        choice = pinned.agent.models["plan"]
+        while True:
+            self._enter("thinking")
+            try:
+                turn = await stubs.call_model(
+                    CALL_MODEL,
+                    CallModel(
+                        tenant=self._request.tenant,
+                        run_id=self._request.run_id,
+                        definition=pinned.definition,
+                        step=self._step,
+                    ),
+                    step=self._step,
+                    attempt=attempt,
+                    timeout_s=choice.timeout_s,
+                    wait_s=max(self._request.model_wait_s, self._request.store_wait_s),
+                )
+            except ActivityError as error:
+                if not (is_model_fault(error) and pinned.agent.fallback == "wait"):
+                    raise
+                await workflow.sleep(timedelta(seconds=wait_s))
+                wait_s, attempt = min(wait_s * 2, _LONGEST_MODEL_WAIT_S), attempt + 1
+                continue
+            self._totals = self._totals.model_copy(
+                update={
+                    "steps": self._step,
+                    "model_calls": self._totals.model_calls + 1,
+                    "tokens": self._totals.tokens + turn.tokens,
+                    "micros": self._totals.micros + turn.micros,
+                }
+            )
+            return turn
+
+    async def _close(self, pinned: Pinned, end: End) -> RunReport:
+        self._phase = "closing"
+        request = CloseRun(
+            tenant=self._request.tenant,
+            run_id=self._request.run_id,
+            definition=pinned.definition,
+            outcome=end.outcome,
+            reason=end.reason,
+            detail=end.detail,
+            last_step=self._step,
+        )
+        steps = self._calls.lines if self._calls else ()
+        try:
+            if end.reason is OutcomeReason.STORE_DOWN:
+                return report_without_store(request.run_id, end, pinned.goal, self._totals, steps)
+            return await stubs.short(
+                CLOSE_RUN, request, activity_id="close", wait_s=self._request.store_wait_s, summary=end.outcome.value
+            )
+        except ActivityError as error:
+            fault = end_of_fault(error)
+            return report_without_store(request.run_id, fault, pinned.goal, self._totals, steps)
+        finally:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            self._phase = "closed"
+
+    def _continue_as_new_if_long(self) -> None:
+        """Go on in another execution before Temporal's limits. Between steps nothing is open but old answers."""
+        if not workflow.info().is_continue_as_new_suggested():
+            return
+        waited_s = self._waited_before_s + (self._calls.waited_s if self._calls else 0)
+        carried = Carried(
+            step=self._step,
+            malformed=self._malformed,
+            waited_s=waited_s,
+            decisions=self._ballot.decisions,
+            refused_votes=self._ballot.refused,
+        )
+        workflow.continue_as_new(self._request.model_copy(update={"carried": carried}))
+
+    def _active_s(self, pinned: Pinned) -> float:
+        """Wall time so far without the waiting for people, in seconds."""
+        waited_s = self._waited_before_s + (self._calls.waited_s if self._calls else 0)
+        return workflow.now().timestamp() - pinned.opened_at - waited_s
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+
+    @workflow.signal
+    def vote(self, signed: SignedVote) -> None:
+        """A vote from the approvals service, or from anybody: only its signature and the open requests decide."""
+        self._ballot.receive(signed, workflow.now().timestamp())
+
+    @workflow.query
+    def vote_answer(self, decision_id: str) -> VoteAnswer:
+        """What became of a vote."""
+        return self._ballot.answer(decision_id)
+
+    @workflow.query
+    def snapshot(self) -> RunSnapshot:
+        """What the run is doing."""
+        return RunSnapshot.model_validate(
+            {
+                "phase": self._phase,
+                "step": self._step,
+                "open_requests": self._ballot.open_requests,
+                "votes_counted": self._ballot.votes_counted,
+                "refused_votes": self._ballot.refused,
+                "refusals": tuple(self._ballot.refusals),
+            }
+        )

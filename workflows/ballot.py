@@ -1,0 +1,145 @@
+"""Votes in a run: the run alone decides which count. A signal by itself proves nothing."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from contracts.event import Carried
+from contracts.run_activities import ApprovalOpened
+from contracts.vote import (
+    Grant,
+    SignedVote,
+    Verdict,
+    Vote,
+    VoteAccepted,
+    VoteAnswer,
+    VotePending,
+    VoteRefusal,
+    VoteRefused,
+)
+from policy.votes import judge_vote, quorum, read_vote
+
+__all__ = ["Ballot"]
+
+MAX_DECISIONS = 500
+MAX_REFUSALS_KEPT = 100
+MAX_EARLY_VOTES = 50
+
+
+class Ballot:
+    """Open requests of a run, the votes that count, and the answer to every vote that was seen."""
+
+    def __init__(self, tenant: str, run_id: str, carried: Carried | None) -> None:
+        self._tenant = tenant
+        self._run_id = run_id
+        self._keys: Mapping[str, str] = {}
+        self._interested: tuple[str, ...] = ()
+        self._open: dict[str, ApprovalOpened] = {}
+        self._counted: dict[str, list[tuple[Vote, SignedVote]]] = {}
+        self._answers: dict[str, VoteAnswer] = dict(carried.decisions) if carried else {}
+        self._early: list[tuple[Vote, SignedVote]] = []
+        self._opening = 0
+        self.refused = carried.refused_votes if carried else 0
+        self.refusals: list[str] = []
+
+    def admit(self, keys: Mapping[str, str], interested: tuple[str, ...]) -> None:
+        """From now on votes of these keys can count. `interested` are the persons who may not vote."""
+        self._keys = keys
+        self._interested = interested
+
+    @property
+    def open_requests(self) -> tuple[str, ...]:
+        """Requests that wait for votes."""
+        return tuple(self._open)
+
+    @property
+    def votes_counted(self) -> int:
+        """Votes that count, over all requests."""
+        return sum(len(votes) for votes in self._counted.values())
+
+    @property
+    def decisions(self) -> dict[str, VoteAnswer]:
+        """Newest answers by decision id, to be carried on."""
+        return dict(list(self._answers.items())[-MAX_DECISIONS:])
+
+    def expect(self) -> None:
+        """A request is being opened: people may see it, and vote, before this run knows its id."""
+        self._opening += 1
+
+    def open(self, opened: ApprovalOpened | None, now_s: float) -> None:
+        """The request is open (or could not be opened: None); votes that came early are judged now."""
+        self._opening -= 1
+        if opened is not None:
+            self._open[opened.request_id] = opened
+            self._counted[opened.request_id] = []
+        early, self._early = self._early, []
+        for vote, signed in early:
+            self._judge(vote, signed, now_s)
+
+    def close(self, request_id: str) -> None:
+        """No vote on this request counts any more."""
+        self._open.pop(request_id, None)
+
+    def receive(self, signed: SignedVote, now_s: float) -> None:
+        """Take a signal. Forged, late, repeated or misdirected ones change nothing but the count of refusals."""
+        vote = read_vote(signed, self._keys)
+        if not isinstance(vote, Vote):
+            self._refuse(None, vote)
+        elif vote.decision_id not in self._answers:
+            self._judge(vote, signed, now_s)
+
+    def answer(self, decision_id: str) -> VoteAnswer:
+        """What became of a vote."""
+        return self._answers.get(decision_id, VotePending())
+
+    def verdict(self, request_id: str) -> Literal["open", "granted", "denied"]:
+        """Where a request stands: one denial ends it."""
+        opened, votes = self._open[request_id], [vote for vote, _ in self._counted[request_id]]
+        if any(vote.verdict is Verdict.DENY for vote in votes):
+            return "denied"
+        return "granted" if quorum(opened.requirement, votes) else "open"
+
+    def grant(self, request_id: str) -> Grant:
+        """The grant of a request whose quorum is met: it carries the votes, and the gate verifies them again."""
+        opened = self._open[request_id]
+        return Grant(
+            request_id=request_id,
+            digest=opened.digest,
+            requirement=opened.requirement,
+            votes=tuple(signed for _, signed in self._counted[request_id]),
+            expires_at=opened.expires_at,
+        )
+
+    def decision_ids(self, request_id: str) -> tuple[str, ...]:
+        """Votes that count on a request, in the order in which they were counted."""
+        return tuple(vote.decision_id for vote, _ in self._counted[request_id])
+
+    def _judge(self, vote: Vote, signed: SignedVote, now_s: float) -> None:
+        opened = self._open.get(vote.request_id)
+        if opened is None:
+            known = vote.request_id in self._counted
+            if not known and self._opening and len(self._early) < MAX_EARLY_VOTES:
+                self._early.append((vote, signed))
+                return
+            self._refuse(vote, VoteRefusal.REQUEST_CLOSED if known else VoteRefusal.UNKNOWN_REQUEST)
+            return
+        verdict = judge_vote(
+            vote,
+            opened=opened,
+            run_id=self._run_id,
+            tenant=self._tenant,
+            interested=self._interested,
+            accepted=[counted for counted, _ in self._counted[vote.request_id]],
+            now_s=now_s,
+        )
+        if isinstance(verdict, VoteAccepted):
+            self._counted[vote.request_id].append((vote, signed))
+            self._answers[vote.decision_id] = verdict
+        else:
+            self._refuse(vote, verdict.refusal)
+
+    def _refuse(self, vote: Vote | None, refusal: VoteRefusal) -> None:
+        self.refused += 1
+        if len(self.refusals) < MAX_REFUSALS_KEPT:
+            self.refusals.append(refusal.value)
+        if vote is not None and len(self._answers) < MAX_DECISIONS * 20:
+            self._answers[vote.decision_id] = VoteRefused(refusal=refusal)

@@ -1,0 +1,233 @@
+"""The calls of one proposal: short reads one after another, slow ones side by side, writes in order, approvals apart."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+from temporalio import workflow
+
+from contracts.agent import PinnedTool
+from contracts.call import CallResult, CallStatus, ExecuteTool
+from contracts.event import RunRequest
+from contracts.outcome import Outcome, OutcomeReason
+from contracts.run_activities import (
+    OPEN_APPROVAL,
+    SETTLE_APPROVAL,
+    ApprovalOpened,
+    ApprovalState,
+    OpenApproval,
+    Pinned,
+    SettleApproval,
+)
+from contracts.tool import Effect
+from contracts.turn import CallControl
+from contracts.vote import Grant
+from workflows import stubs
+from workflows.ballot import Ballot
+from workflows.endings import End, end_of_limit
+
+__all__ = ["Calls"]
+
+MAX_ASKS = 3
+"""How often one call is put before people because what it was about changed."""
+MAX_DOUBTS = 8
+_FIRST_DOUBT_S = 15.0
+_LONGEST_DOUBT_S = 600.0
+_MAX_LINES = 200
+
+
+class Calls:
+    """Performs the calls of a run's steps."""
+
+    def __init__(self, request: RunRequest, pinned: Pinned, ballot: Ballot, enter: Callable[[str], None]) -> None:
+        self._request = request
+        self._pinned = pinned
+        self._ballot = ballot
+        self._enter = enter
+        self._lines: list[str] = []
+        self.waited_s = 0.0
+        """Time spent waiting for people, in seconds."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was tried, one line a call, newest last: for a packet when the store is down. No personal data."""
+        return tuple(self._lines)
+
+    async def perform(self, step: int, calls: Sequence[CallControl]) -> End | None:
+        """Perform a step's calls. An end, when one of them ends the run; else the transcript has every answer."""
+        self._enter("acting")
+        tools = [self._tool(call) for call in calls]
+        results: dict[int, CallResult] = {}
+        quick = [index for index, tool in enumerate(tools) if stubs.is_short_read(tool)]
+        slow = [index for index, tool in enumerate(tools) if tool.effect is Effect.READ and index not in quick]
+        for index in quick:
+            results[index] = await self._visit(step, index, calls[index], 1)
+        found = await asyncio.gather(*(self._visit(step, index, calls[index], 1) for index in slow))
+        results.update(zip(slow, found, strict=True))
+        for index, tool in enumerate(tools):
+            if tool.effect is Effect.WRITE:
+                results[index] = await _unbroken(self._visit(step, index, calls[index], 1))
+        return await self._settle_all(step, calls, results)
+
+    async def _settle_all(self, step: int, calls: Sequence[CallControl], results: dict[int, CallResult]) -> End | None:
+        """Carry on every call until the model has its answer: requests for approval are asked side by side."""
+        began = workflow.now()
+        asked = [index for index, found in results.items() if found.control.status is CallStatus.NEEDS_APPROVAL]
+        rest = [index for index in sorted(results) if index not in asked]
+        for index in rest:
+            end = await self._carry_on(step, index, calls[index], results[index])
+            if end is not None:
+                return end
+        if not asked:
+            return None
+        ends = await asyncio.gather(*(self._carry_on(step, index, calls[index], results[index]) for index in asked))
+        self.waited_s += (workflow.now() - began).total_seconds()
+        return next((end for end in ends if end is not None), None)
+
+    async def _carry_on(self, step: int, index: int, call: CallControl, result: CallResult) -> End | None:
+        """From a first result to the call's end: approvals, doubts, limits."""
+        grant: Grant | None = None
+        asks = doubts = 0
+        doubt_s = _FIRST_DOUBT_S
+        while True:
+            control = result.control
+            self._note(result)
+            match control.status:
+                case _ if control.told:
+                    return None
+                case CallStatus.LIMIT_REACHED:
+                    return end_of_limit(control.limit, self._pinned.agent.limits.on_exceeded)
+                case CallStatus.HALTED:
+                    return End(Outcome.ESCALATED, OutcomeReason.HALTED, result.content.message[:200])
+                case CallStatus.NEEDS_APPROVAL if asks < MAX_ASKS:
+                    asks += 1
+                    answer = await self._ask(step, index, call, result)
+                    if not isinstance(answer, Grant):
+                        return answer
+                    grant = answer
+                case CallStatus.UNKNOWN if doubts < MAX_DOUBTS:
+                    doubts += 1
+                    self._enter("in_doubt")
+                    await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, doubt_s)))
+                    doubt_s = min(doubt_s * 2, _LONGEST_DOUBT_S)
+                case CallStatus.UNKNOWN:
+                    return End(Outcome.ESCALATED, OutcomeReason.EFFECT_UNKNOWN, f"step {step} {call.tool}")
+                case _:
+                    return End(
+                        Outcome.ESCALATED, OutcomeReason.ENGINE_FAULT, f"step {step} {call.tool}: {control.status}"
+                    )
+            self._enter("acting")
+            result = await _unbroken(self._visit(step, index, call, result.visit + 1, grant))
+
+    async def _ask(self, step: int, index: int, call: CallControl, result: CallResult) -> Grant | End | None:
+        """Put a call before people. A grant; or None when they denied it and the model was told; or an end."""
+        requirement = result.control.requirement
+        if requirement is None:
+            return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, "approval needed, but no requirement given")
+        opened = await self._open(step, index, call, result)
+        self._enter("waiting_for_people")
+        left_s = opened.expires_at - workflow.now().timestamp()
+        try:
+            await workflow.wait_condition(
+                lambda: self._ballot.verdict(opened.request_id) != "open", timeout=timedelta(seconds=max(left_s, 0.001))
+            )
+        except TimeoutError:
+            await self._settle(step, index, call, opened, "expired")
+            return End(Outcome.ESCALATED, OutcomeReason.APPROVAL_EXPIRED, f"step {step} {call.tool}")
+        if self._ballot.verdict(opened.request_id) == "denied":
+            await self._settle(step, index, call, opened, "denied")
+            return None
+        grant = self._ballot.grant(opened.request_id)
+        await self._settle(step, index, call, opened, "granted")
+        return grant
+
+    async def _open(self, step: int, index: int, call: CallControl, result: CallResult) -> ApprovalOpened:
+        requirement = result.control.requirement
+        assert requirement is not None
+        self._ballot.expect()
+        opened: ApprovalOpened | None = None
+        try:
+            opened = await stubs.regular(
+                OPEN_APPROVAL,
+                OpenApproval(
+                    tenant=self._request.tenant,
+                    run_id=self._request.run_id,
+                    definition=self._pinned.definition,
+                    step=step,
+                    call=index,
+                    visit=result.visit,
+                    tool=call.tool,
+                    arguments_digest=call.arguments_digest,
+                    requirement=requirement,
+                ),
+                activity_id=f"s{step}-c{index}-ask{result.visit}",
+                timeout_s=60,
+                wait_s=self._request.store_wait_s,
+                summary=f"step {step}: ask {requirement.in_words()} about {call.tool}",
+            )
+        finally:
+            self._ballot.open(opened, workflow.now().timestamp())
+        return opened
+
+    async def _settle(
+        self, step: int, index: int, call: CallControl, opened: ApprovalOpened, state: ApprovalState
+    ) -> None:
+        decision_ids = self._ballot.decision_ids(opened.request_id)
+        self._ballot.close(opened.request_id)
+        await stubs.short(
+            SETTLE_APPROVAL,
+            SettleApproval(
+                tenant=self._request.tenant,
+                run_id=self._request.run_id,
+                definition=self._pinned.definition,
+                request_id=opened.request_id,
+                step=step,
+                call=index,
+                tool=call.tool,
+                arguments_digest=call.arguments_digest,
+                state=state,
+                decision_ids=decision_ids,
+            ),
+            activity_id=f"settle-{opened.request_id}",
+            wait_s=self._request.store_wait_s,
+            summary=f"step {step}: approval {state}",
+        )
+
+    async def _visit(
+        self, step: int, index: int, call: CallControl, visit: int, grant: Grant | None = None
+    ) -> CallResult:
+        return await stubs.execute_tool(
+            self._tool(call),
+            ExecuteTool(
+                tenant=self._request.tenant,
+                run_id=self._request.run_id,
+                definition=self._pinned.definition,
+                step=step,
+                call=index,
+                visit=visit,
+                tool=call.tool,
+                arguments_digest=call.arguments_digest,
+                grant=grant,
+            ),
+            wait_s=self._request.store_wait_s,
+        )
+
+    def _tool(self, call: CallControl) -> PinnedTool:
+        tool = self._pinned.agent.tool(call.tool)
+        assert tool is not None
+        return tool
+
+    def _note(self, result: CallResult) -> None:
+        if len(self._lines) < _MAX_LINES:
+            effect = f" ({result.control.effect})" if result.control.effect else ""
+            self._lines.append(f"step {result.step}: {result.tool} {result.control.status}{effect}")
+
+
+async def _unbroken(work: Awaitable[CallResult]) -> CallResult:
+    """Let a write that has begun come to its end before a cancellation goes on: half a write helps nobody."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
