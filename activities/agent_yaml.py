@@ -35,7 +35,7 @@ class Lines:
         return 1
 
 
-class YamlMistake(ValueError):
+class YamlMistake(ValueError):  # noqa: N818 - it is one, not a fault of the program
     """A text that is not YAML."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -90,14 +90,15 @@ def read_yaml(text: str) -> tuple[object, Lines]:
         return values, Lines(dict(_lines(cast("object", _reader().compose(text)), ())))
     except MarkedYAMLError as error:
         # A bracket or quote that is never closed is found where the text stops making sense: name where it was opened.
-        unclosed = "flow" in (error.context or "") or "scalar" in (error.context or "")
+        context = cast("str | None", error.context) or ""
+        unclosed = "flow" in context or "scalar" in context
         mark = cast("Any", (error.context_mark if unclosed else error.problem_mark) or error.context_mark)
         raise YamlMistake(_problem(error), mark.line + 1 if mark else 1) from None
     except (YAMLError, ValueError) as error:
         raise YamlMistake(" ".join(str(error).split()), 1) from None
 
 
-def _reader() -> Any:
+def _reader() -> Any:  # noqa: ANN401 - ruamel's reader is not typed
     return YAML(typ="safe", pure=True)
 
 
@@ -146,11 +147,11 @@ def _known_names(path: Path) -> list[str]:
     return sorted(model.model_fields)
 
 
-def _of_mapping(annotation: Any) -> list[str]:
+def _of_mapping(annotation: Any) -> list[str]:  # noqa: ANN401 - whatever a field is annotated with
     arguments = getattr(annotation, "__args__", ())
     return sorted(arguments[-1].model_fields) if arguments and hasattr(arguments[-1], "model_fields") else []
 
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 - half a line

@@ -21,7 +21,7 @@ __all__ = ["AGENTS_FOLDER", "AgentRefused", "LoadedAgent", "Registry", "read_age
 AGENTS_MAX = 500
 
 
-class AgentRefused(Exception):
+class AgentRefused(Exception):  # noqa: N818 - said of the agent: its runs are refused
     """No run of this agent can start; says why and what to do."""
 
     def __init__(self, agent: str, message: str, findings: tuple[Finding, ...] = ()) -> None:

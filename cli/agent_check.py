@@ -1,0 +1,140 @@
+"""Everything that can be wrong with an agent's folder: what keeps it from running, and what a reviewer would ask."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from activities.agent_folder import AgentFolder
+from activities.agent_tools import tool_place
+from activities.agent_yaml import Lines, YamlMistake, read_yaml
+from activities.bundles import load_ladder
+from activities.finding import Finding
+from activities.models.model_map import load_model_map
+from activities.models.script import Script
+from activities.registry import read_agents
+from contracts.tool import Effect, Tier, Tool
+from settings import Settings
+
+__all__ = ["check_agents"]
+
+SCRIPT = "script.yaml"
+CASES = "cases.yaml"
+
+
+def check_agents(settings: Settings) -> dict[str, list[Finding]]:
+    """Findings of every agent's folder, by name, in the order of files and lines; empty for a folder without any.
+
+    Raises:
+        ModelMapError, OSError, ValueError: the model map or the ladder of the settings cannot be used.
+    """
+    models = list(load_model_map(settings.models_file))
+    found: dict[str, list[Finding]] = {}
+    for agent in read_agents(settings.agents_dir, load_ladder(settings.ladder_file)):
+        _models(agent, models)
+        _runbook(agent)
+        for tool in agent.tools.values():
+            if tool_place(tool)[0].resolve().is_relative_to(agent.folder.resolve()):
+                _tool(agent, tool)
+        _script(agent)
+        _cases(agent)
+        found[agent.name] = sorted(agent.findings, key=lambda finding: (finding.file, finding.line, finding.rule))
+    return found
+
+
+def _models(agent: AgentFolder, models: Sequence[str]) -> None:
+    for role, name in (agent.file.models if agent.file else {}).items():
+        if name not in models:
+            near = difflib.get_close_matches(name, models, n=1)
+            advice = f"{f'Did you mean `{near[0]}`? ' if near else ''}The map has: {', '.join(models)}."
+            message = f"`{name}` (for `{role}`) is not in the model map"
+            agent.report("agent.yaml", agent.yaml.line("models", role), "model-unknown", message, advice)
+
+
+def _runbook(agent: AgentFolder) -> None:
+    if agent.file is None:
+        return
+    path = (agent.folder / agent.file.runbook).resolve()
+    line = agent.yaml.line("runbook")
+    if not path.is_relative_to(agent.folder.resolve()):
+        message = f"the runbook `{agent.file.runbook}` is outside the folder"
+        agent.report("agent.yaml", line, "runbook-missing", message, "Keep it in the folder, for instance README.md.")
+    elif not path.is_file() or not path.read_text("utf-8", errors="replace").strip():
+        message = f"the runbook `{agent.file.runbook}` is missing or empty"
+        advice = "Write what it does, how to stop it and whom to call."
+        agent.report("agent.yaml", line, "runbook-missing", message, advice)
+
+
+def _tool(agent: AgentFolder, tool: Tool) -> None:
+    undoes = {other.compensation for other in agent.tools.values()}
+    if agent.file and tool.name not in agent.file.tools and tool.name not in undoes:
+        advice = "List it in agent.yaml, or remove it."
+        agent.report_tool(tool, "tool-unlisted", "is not listed and undoes nothing", advice, severity="warning")
+    if tool.effect is not Effect.WRITE:
+        return
+    if not tool.has_natural_key and not tool.compensation:
+        advice = "State natural_key=… (so that doing it twice is noticed) or compensation=… (the tool that undoes it)."
+        message = "writes, with neither a natural key nor a compensation"
+        agent.report_tool(tool, "tool-write-bare", message, advice, severity="warning")
+    if tool.tier is Tier.REVERSIBLE and not tool.compensation:
+        message = "has the tier REVERSIBLE, but no tool that reverses it"
+        advice = "State compensation=…, or raise the tier to HIGH_IMPACT."
+        agent.report_tool(tool, "tool-irreversible", message, advice, severity="warning")
+    if tool.tier >= Tier.REVERSIBLE and tool.probe is None:
+        message = "cannot be asked what became of a write: a lost answer always goes to a person"
+        advice = "State probe=…, where the service can look up an idempotency key."
+        agent.report_tool(tool, "tool-probe", message, advice, severity="warning")
+
+
+def _script(agent: AgentFolder) -> None:
+    """The fixture of the scripted model."""
+    path = agent.folder / SCRIPT
+    if not path.is_file():
+        advice = "Write one, so that the agent can be tried and tested without a model."
+        agent.report(SCRIPT, 1, "script-missing", f"{SCRIPT} is missing", advice, severity="warning")
+        return
+    found = _yaml(agent, path, "script-invalid")
+    if found is None:
+        return
+    value, lines = found
+    try:
+        script = Script.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors():
+            place = tuple(part for part in detail["loc"] if part != "[key]")
+            message = f"`{'.'.join(map(str, place)) or 'the file'}`: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+            agent.report(SCRIPT, lines.line(*place), "script-invalid", message, "Correct the rule.")
+        return
+    listed = agent.file.tools if agent.file else ()
+    for number, rule in enumerate(script.rules):
+        for position, call in enumerate(rule.say.calls if rule.say else ()):
+            if listed and call.tool not in listed:
+                line = lines.line("rules", number, "say", "calls", position)
+                message = f"the rule `{rule.name}` calls `{call.tool}`, which is not listed"
+                advice = "Correct the name; a mistake of a model is written with `raw`."
+                agent.report(SCRIPT, line, "script-tool", message, advice)
+
+
+def _cases(agent: AgentFolder) -> None:
+    path = agent.folder / CASES
+    if not path.is_file():
+        advice = "Write cases: what must happen, what must never."
+        agent.report(CASES, 1, "cases-missing", f"{CASES} is missing", advice, severity="warning")
+        return
+    found = _yaml(agent, path, "cases-invalid")
+    cases = found[0].get("cases") if found and isinstance(found[0], dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - read by isinstance
+    if found and not (isinstance(cases, list) and cases):
+        agent.report(
+            CASES, 1, "cases-invalid", "`cases` is not a list of cases", "Write `cases:` and at least one case."
+        )
+
+
+def _yaml(agent: AgentFolder, path: Path, rule: str) -> tuple[object, Lines] | None:
+    try:
+        return read_yaml(path.read_text("utf-8"))
+    except YamlMistake as mistake:
+        agent.report(path.name, mistake.line, rule, f"not YAML: {mistake}", "Correct the line.")
+    except (OSError, UnicodeDecodeError) as error:
+        agent.report(path.name, 1, rule, f"cannot be read: {error}", "Make it a readable UTF-8 file.")
+    return None
