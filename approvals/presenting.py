@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from pydantic import JsonValue, ValidationError
 
+from approvals.characters import pieces
 from approvals.words import ORIGINS, TIERS, amount, at, duration, people_left, requirement_in_words
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject, Record
@@ -20,6 +21,10 @@ __all__ = ["Argument", "Change", "Field", "InboxLine", "RequestView", "headline"
 
 _MAX_DEPTH = 8
 _SOON_S = 3_600
+_CAUTIONS = {
+    "untrusted": "found only in text that an outsider may have written",
+    "model": "made up or computed by the model",
+}
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 
@@ -103,6 +108,8 @@ class RequestView(Record):
     """Amount moved, in words; empty when no money moves."""
     arguments: tuple[Argument, ...]
     changes: tuple[Change, ...]
+    cautions: tuple[str, ...]
+    """What to look at twice: values of outsiders, values that the model made up, characters that deceive."""
     evidence: tuple[tuple[Field, ...], ...]
     """Fields of the outputs, in the order of `view.evidence`."""
     sign_in_limit_min: int
@@ -147,6 +154,7 @@ def present(request: StoredRequest, votes: Sequence[StoredVote], *, now: datetim
         amount=_amount(view.money_minor, view.currency) if view else "",
         arguments=_arguments(view) if view else (),
         changes=tuple(_changes(view.before, view.after)) if view else (),
+        cautions=tuple(_cautions(view)) if view else (),
         evidence=tuple(tuple(_fields(item.output)) for item in view.evidence) if view else (),
         sign_in_limit_min=SIGN_IN_TIER_4_S // 60,
     )
@@ -231,8 +239,25 @@ def _changes(before: JsonObject | None, after: JsonObject | None) -> Iterator[Ch
         return
     old = {field.name: field for field in _fields(before)}
     new = {field.name: field for field in _fields(after)}
-    for name in [*old, *(name for name in new if name not in old)]:
+    names = [*old, *(name for name in new if name not in old)]
+    for name in sorted(names, key=lambda name: old.get(name) == new.get(name)):  # what changes comes first
         yield Change(name=name, before=old.get(name), after=new.get(name), changed=old.get(name) != new.get(name))
+
+
+def _cautions(view: ApprovalView) -> Iterator[str]:
+    for label, words in _CAUTIONS.items():
+        names = [name for name in view.arguments if view.provenance.get(name, {}).get("label") == label]
+        if names:
+            yield f"{', '.join(names)}: {words}"
+    odd = [field.name for field in _fields(view.arguments) if _is_deceptive(field.text) or _is_deceptive(field.name)]
+    if _is_deceptive(view.resource_id):
+        odd.insert(0, view.resource_type)
+    if odd:
+        yield f"{', '.join(odd)}: has characters that hide or imitate others, shown as codes"
+
+
+def _is_deceptive(text: str) -> bool:
+    return any(piece.name for piece in pieces(text))
 
 
 def _fields(
