@@ -20,6 +20,7 @@ __all__ = ["GROUPS", "build", "main", "run"]
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "cli.stack": ("up", "down", "status", "doctor", "config"),
+        "cli.agent": ("agent",),
     }
 )
 """Module of each group, with its verbs; its `mount(app)` adds them. A new group is a new file and a line here."""
