@@ -200,7 +200,7 @@ async def load_call(
         "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s)",
         (tenant, run_id, step, call, visit, agent, tool, values_after),
     )
-    if not row["found"]:
+    if not row["known"]:
         return None
     return LoadedCall(
         stored=row["stored"] or "",

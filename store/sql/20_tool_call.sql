@@ -15,7 +15,7 @@ $$;
 drop function if exists load_call;
 create function load_call(
     p_tenant text, p_run text, p_step int, p_call int, p_visit int, p_agent text, p_tool text, p_values_after int,
-    out found boolean, out stored text, out stored_decision text, out stored_message text, -- this visit, if settled
+    out known boolean, out stored text, out stored_decision text, out stored_message text, -- this visit, if settled
     out proposal text, -- the model's message of the step
     out run json, out agent json, out effect json, out settled_visit int,
     out halted_by text, out now_s bigint,
@@ -33,8 +33,8 @@ begin
             floor(extract(epoch from r.opened_at))::bigint as opened_s
         from run_state s join runs r using (tenant, run_id)
         where s.tenant = p_tenant and s.run_id = p_run) x;
-    found := run is not null;
-    if not found then return; end if;
+    known := run is not null;
+    if not known then return; end if;
     select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
         and r.call = p_call and r.visit = p_visit;
     if j.state = 'done' then
