@@ -67,10 +67,10 @@ class Day:
         return {reason.policy for reason in last.decision.reasons}
 
 
-def loaded(name: str) -> tuple[LoadedAgent, PinnedAgent, Bundle]:
-    """An agent of the project, its definition, and the bundle of base policy and its own."""
+def loaded(name: str, root: Path = AGENTS_FOLDER) -> tuple[LoadedAgent, PinnedAgent, Bundle]:
+    """An agent, its definition, and the bundle of base policy and its own."""
     ladder = load_ladder(get_settings().ladder_file)
-    registry = Registry.scan(AGENTS_FOLDER, ladder)
+    registry = Registry.scan(root, ladder)
     agent = registry.agent(name)
     pinned = registry.pin(name, dict.fromkeys(agent.file.models, CHOICE), {})
     files = {"base.cedar": BASE_POLICY.read_text("utf-8"), "policy.cedar": agent.policy_text}
