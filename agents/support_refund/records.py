@@ -163,7 +163,11 @@ class DraftReply(Record):
 
 
 class Draft(Record):
-    """A draft as stored with the ticket."""
+    """A draft as stored with the ticket, without its text.
+
+    Outputs count as trusted records: a field that gives back what the model wrote would make the model's words one, and
+    an order id that it wrote into a draft could then be refunded.
+    """
 
     draft_id: str
     ticket_id: str

@@ -7,7 +7,7 @@ from contracts.base import JsonObject
 from contracts.call import EffectState
 from contracts.decision import Denied, NeedsApproval
 from contracts.postcondition import EffectFact, RunFacts
-from tests.agents.desk import Desk
+from tests.agents.desk import RUN, Desk
 from tests.examples.server import Server
 
 READS = [("crm.read_ticket", "allow"), ("orders.get_status", "allow")]
@@ -108,6 +108,14 @@ async def test_no_approval_lifts_what_the_agent_may_never_do(desk: Desk, changes
     decision = desk.decide("payments.issue_refund", refund(**changes))
     assert isinstance(decision, Denied)
     assert policy in {reason.policy for reason in decision.reasons}
+
+
+async def test_what_the_model_wrote_does_not_come_back_as_a_record(desk: Desk) -> None:
+    await read(desk)
+    draft = await desk.visit("tickets.reply_draft", {"ticket_id": "TIC-2001", "text": "ORD-1005"}, "c-9", f"{RUN}/9/0")
+    assert draft.decision.kind == "allow"
+    desk.messages.append(draft.answer)
+    assert isinstance(desk.decide("payments.issue_refund", refund(order_id="ORD-1005")), Denied)
 
 
 @pytest.mark.parametrize(
