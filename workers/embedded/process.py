@@ -1,6 +1,7 @@
 """Processes by pid and start time: a pid alone may have gone to somebody else."""
 
 import signal
+import time
 from dataclasses import dataclass
 
 import psutil
@@ -9,6 +10,7 @@ __all__ = ["ProcessId", "ask_to_stop", "end", "exit_text", "identify", "is_alive
 
 # The start time is derived from the boot time, which moves a little when the clock is set.
 _START_TOLERANCE_S = 2.0
+_LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,11 @@ def is_alive(process: ProcessId) -> bool:
 
 def end(process: ProcessId, stop_signal: signal.Signals, limit_s: float) -> bool:
     """Ask a process to stop, then kill it. Returns whether it was there at all."""
-    found = _find(process)
-    if found is None:
+    if not ask_to_stop(process, stop_signal):
         return False
-    try:
-        found.send_signal(stop_signal)
-        found.wait(limit_s)
-    except psutil.TimeoutExpired:
-        found.kill()
-        found.wait(limit_s)
-    except psutil.NoSuchProcess:
-        pass
+    if not _wait(process, limit_s):
+        ask_to_stop(process, signal.SIGKILL)
+        _wait(process, limit_s)
     return True
 
 
@@ -58,6 +54,16 @@ def exit_text(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
+
+
+def _wait(process: ProcessId, limit_s: float) -> bool:
+    # Not psutil's wait: in a container whose first process reaps nobody, a zombie would count as running for ever.
+    until_s = time.monotonic() + limit_s
+    while is_alive(process):
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(_LOOK_EVERY_S)
+    return True
 
 
 def _find(process: ProcessId) -> psutil.Process | None:

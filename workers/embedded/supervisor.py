@@ -88,13 +88,13 @@ class Supervisor:
         """Stop everything, the last first."""
         self._stopping = True
         for kept in reversed(self._kept.values()):
-            await self._stop_one(kept)
-        for kept in self._kept.values():
+            # First nobody starts it any more, then it is stopped: else a process could slip in between.
             if kept.task is not None:
                 kept.task.cancel()
                 with suppress(asyncio.CancelledError):
                     await kept.task
-        if self._failure is not None and self._failure.done() and not self._failure.cancelled():
+            await self._stop_one(kept)
+        if self._failure is not None and self._failure.done():
             self._failure.exception()  # retrieved, so that the loop does not complain
 
     async def _stop_one(self, kept: _Kept) -> None:
@@ -112,12 +112,20 @@ class Supervisor:
         self._set(kept, Status("stopped", restarts=kept.status.restarts))
 
     async def _keep(self, kept: _Kept) -> None:
-        try:
-            await self._keep_running(kept)
-        except StackError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person who waits must read it
-            self._fail(StackError(f"{kept.component.name}: {type(error).__name__}: {error}"))
+        while not self._stopping:
+            try:
+                await self._keep_running(kept)
+            except StackError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001 - whatever it is, the person who waits must read it
+                failure = StackError(f"{kept.component.name}: {type(error).__name__}: {error}")
+            else:
+                return
+            if not kept.ready.is_set():
+                self._fail(failure)
+                return
+            self._say(f"{failure}; trying again in {_BACKOFF_MAX_S:.0f} s")
+            await asyncio.sleep(_BACKOFF_MAX_S)
 
     async def _keep_running(self, kept: _Kept) -> None:
         name = kept.component.name
