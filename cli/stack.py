@@ -46,14 +46,13 @@ def up(
 
     Runs until Ctrl-C. Its state stays in one folder: after the next `up`, runs go on where they were.
     """
+    started_at_s = time.monotonic()
     settings = load_settings()
     if is_held(settings.state_dir):
         return _say_what_runs(settings)
     if detach:
         return _up_in_background(settings, ui=ui)
     from workers.embedded.stack import Stack, run  # noqa: PLC0415 - two seconds that other commands need not spend
-
-    started_at_s = time.monotonic()
 
     def ready(state: "StackState") -> None:
         _print_components(state)

@@ -72,8 +72,8 @@ def servers_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres_server(servers_folder: Path) -> Iterator[PostgresServer]:
     """An embedded Postgres of this session, with a migrated database that tests copy."""
-    server = PostgresServer.prepared(servers_folder / "postgres", print, FAST_AND_LOOSE)
-    with running(server.component(), servers_folder):
+    server = PostgresServer.at(servers_folder / "postgres", FAST_AND_LOOSE)
+    with running(server.component(print), servers_folder):
         create_application_database(server)
         yield server
 

@@ -65,7 +65,7 @@ def test_an_unexpected_error_is_one_line_that_names_the_traceback(
 
 def test_a_closed_pipe_is_no_error() -> None:
     done = subprocess.run(
-        ["sh", "-c", '"$0" countersign.py config | head -1', sys.executable],
+        ["/bin/sh", "-c", '"$0" countersign.py config | head -1', sys.executable],
         cwd=ROOT,
         check=False,
         capture_output=True,

@@ -31,6 +31,8 @@ class Component:
     """Version of the program; shown in the table."""
     after: tuple[str, ...] = ()
     """Components that must be ready before this one is started for the first time."""
+    prepare: Callable[[], None] | None = None
+    """Runs in a thread before each start, for example to make a folder. Must be repeatable."""
     once_ready: Callable[[], Awaitable[None]] | None = None
     """Set-up that runs once, after the first readiness and before those that wait for this component."""
     account: Account | None = None

@@ -34,7 +34,8 @@ LOGIN = "countersign_login"
 """Login of our processes: no superuser, no BYPASSRLS, member of the application's roles."""
 
 _SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, without its closing zero
-_PROGRAMS = "pginstall18/bin"
+_VERSION = "18"
+_PROGRAMS = f"pginstall{_VERSION}/bin"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _INITDB_LIMIT_S = 60
 
@@ -53,29 +54,32 @@ class PostgresServer:
     """Further `name=value` settings of the server."""
 
     @classmethod
-    def prepared(cls, folder: Path, say: Callable[[str], None], options: tuple[str, ...] = ()) -> "PostgresServer":
-        """Make the data folder if there is none, and everything that a start needs."""
-        account = unprivileged()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = folder / "data"
-        server = cls(folder=data, socket_folder=socket_folder(folder), account=account, options=options)
+    def at(cls, folder: Path, options: tuple[str, ...] = ()) -> "PostgresServer":
+        """The server whose data lie below a folder."""
+        return cls(folder=folder / "data", socket_folder=socket_folder(folder), account=unprivileged(), options=options)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Make the data folder if there is none, and everything that a start needs. Repeatable."""
+        above, account = self.folder.parent, self.account
+        above.mkdir(mode=0o700, parents=True, exist_ok=True)
         if account is not None:
             # The state folder is ours to open for passing; what lies above it may be somebody's home.
-            for own in (folder, folder.parent):
+            for own in (above, above.parent):
                 own.chmod(0o711)
-            let_through(data, say)
+            let_through(self.folder, say)
             readable(program("postgres"), say)
-            os.chown(folder, account.user_id, account.group_id)
-        _own_socket_folder(server.socket_folder, account)
-        if not (data / "PG_VERSION").exists():
-            server._make()
-        return server
+            os.chown(above, account.user_id, account.group_id)
+        _own_socket_folder(self.socket_folder, account)
+        if not (self.folder / "PG_VERSION").exists():
+            self._make()
 
     def url(self, database: str = DATABASE, user: str = OWNER) -> str:
         """Address of a database."""
         return f"postgresql://{user}@/{quote(database)}?host={quote(str(self.socket_folder))}"
 
-    def component(self, *, once_ready: Callable[[], Awaitable[None]] | None = None) -> Component:
+    def component(
+        self, say: Callable[[str], None], *, once_ready: Callable[[], Awaitable[None]] | None = None
+    ) -> Component:
         """The server as a process of the stack."""
         settings = (
             "listen_addresses=",
@@ -95,7 +99,8 @@ class PostgresServer:
             folder=self.folder,
             probe=PostgresProbe(url=self.url(OWNER)),
             address=str(self.socket_folder),
-            version=(self.folder / "PG_VERSION").read_text().strip(),
+            version=_VERSION,
+            prepare=lambda: self.prepare(say),
             once_ready=once_ready,
             account=self.account,
             # Fast: open transactions are rolled back. SIGTERM would wait for every client to leave.

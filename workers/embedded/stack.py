@@ -59,7 +59,7 @@ class Stack:
         ports = self._choose_ports(settings)
         endpoints = load_endpoints(settings.endpoints_file, load_tenants(settings.tenants_file))
         make_keys(settings, [name for name, endpoint in endpoints.items() if not endpoint.secrets], self.say)
-        servers, found = await self._servers(settings, ports)
+        servers, found = self._servers(settings, ports)
         settings = self._publish(settings, found, ports)
         if settings.database_url is not None and "database_url" not in found:
             await asyncio.to_thread(migrations.upgrade, settings.migration_database_address())
@@ -80,17 +80,17 @@ class Stack:
         if self._supervisor is not None:
             await self._supervisor.stop()
 
-    async def _servers(self, settings: Settings, ports: dict[str, int]) -> tuple[list[Component], dict[str, JsonValue]]:
+    def _servers(self, settings: Settings, ports: dict[str, int]) -> tuple[list[Component], dict[str, JsonValue]]:
         servers: list[Component] = []
         found: dict[str, JsonValue] = {}
         if settings.database_url is None:
-            server = await asyncio.to_thread(PostgresServer.prepared, settings.state_dir / "postgres", self.say)
+            server = PostgresServer.at(settings.state_dir / "postgres")
             found |= {"database_url": server.url(user=LOGIN), "migration_database_url": server.url()}
 
             async def create() -> None:
                 await asyncio.to_thread(create_application_database, server)
 
-            servers.append(server.component(once_ready=create))
+            servers.append(server.component(self.say, once_ready=create))
         if settings.temporal_address is None:
             folder = settings.state_dir / "temporal"
             folder.mkdir(mode=0o700, exist_ok=True)

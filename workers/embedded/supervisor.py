@@ -157,6 +157,8 @@ class Supervisor:
     async def _spawn(self, kept: _Kept) -> Process:
         component = kept.component
         account = component.account
+        if component.prepare is not None:
+            await asyncio.to_thread(component.prepare)
         log = open_log(log_file(self._log_folder, component.name))
         try:
             process = await asyncio.create_subprocess_exec(
