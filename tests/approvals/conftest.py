@@ -36,12 +36,13 @@ class Office:
             headers={"origin": ORIGIN, "sec-fetch-site": "same-origin", **headers},
         )
 
-    async def signed_in(self, who: Person) -> httpx.AsyncClient:
+    @asynccontextmanager
+    async def signed_in(self, who: Person) -> AsyncGenerator[httpx.AsyncClient]:
         """The same, signed in."""
-        client = self.visitor()
-        answer = await sign_in(client, who)
-        assert answer.status_code == 303, answer.text
-        return client
+        async with self.visitor() as client:
+            answer = await sign_in(client, who)
+            assert answer.status_code == 303, answer.text
+            yield client
 
 
 async def sign_in(client: httpx.AsyncClient, who: Person, password: str = PASSWORD, **more: str) -> httpx.Response:
