@@ -16,10 +16,12 @@ from examples.backoffice import faults, requests, seed
 from examples.backoffice.admin_books import Books, read_books
 from examples.backoffice.errors import ApiError, unauthorized
 from examples.backoffice.pipeline import Service
-from examples.backoffice.seed import SeedDocument
+from examples.backoffice.seed import SeedDocument, SeedTenant
 from examples.backoffice.settings import ADMIN_BODY_MAX_BYTES
 from examples.backoffice.wire_answers import Answer
 from examples.backoffice.wire_arguments import Arguments, Identifier
+
+TENANTS_MAX = 5_000
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
@@ -37,6 +39,22 @@ class ResetResult(Answer):
 
     tenants: tuple[str, ...]
     """Tenants that exist now."""
+
+
+class NewTenant(Arguments):
+    """A tenant beside those that are there."""
+
+    tenant: Identifier
+    """Its name, which no other has."""
+    records: SeedTenant
+    """What it begins with."""
+
+
+class TenantAdded(Answer):
+    """Result of adding a tenant."""
+
+    tenant: str
+    """Its name."""
 
 
 class Revocation(Arguments):
@@ -85,6 +103,13 @@ def admin_router(service: Service) -> APIRouter:
         await write(lambda connection: _reset(connection, document))
         return ResetResult(tenants=tuple(document.tenants))
 
+    @router.post("/tenants", status_code=201)
+    async def add_tenant(request: Request) -> TenantAdded:
+        """Add one tenant with its records; the others stay as they are."""
+        new = await _body(request, NewTenant)
+        await write(lambda connection: _add_tenant(connection, new))
+        return TenantAdded(tenant=new.tenant)
+
     @router.get("/books")
     async def books(tenant: Identifier) -> Books:
         """Return what happened to one tenant."""
@@ -118,7 +143,7 @@ def admin_router(service: Service) -> APIRouter:
         return await write(lambda connection: _revoke(connection, revocation))
 
     # FastAPI keeps the functions; naming them here tells the type checker that they are used.
-    _ = (reset, books, plan_fault, list_faults, remove_faults, revoke)
+    _ = (reset, add_tenant, books, plan_fault, list_faults, remove_faults, revoke)
     return router
 
 
@@ -148,6 +173,17 @@ def _reset(connection: sqlite3.Connection, document: SeedDocument) -> None:
         seed.reset(connection, document)
     except sqlite3.IntegrityError as error:
         raise ApiError(422, "arguments_invalid", f"seed: the records do not fit together ({error}).") from None
+
+
+def _add_tenant(connection: sqlite3.Connection, new: NewTenant) -> None:
+    if connection.execute("SELECT count(*) FROM tenants").fetchone()[0] >= TENANTS_MAX:
+        raise ApiError(409, "too_many_tenants", f"{TENANTS_MAX} tenants are here; reset first.")
+    if connection.execute("SELECT 1 FROM tenants WHERE tenant = ?", (new.tenant,)).fetchone():
+        raise ApiError(409, "tenant_exists", f"There is a tenant {new.tenant} already.")
+    try:
+        seed.add_tenant(connection, new.tenant, new.records)
+    except sqlite3.IntegrityError as error:
+        raise ApiError(422, "arguments_invalid", f"records: they do not fit together ({error}).") from None
 
 
 def _revoke(connection: sqlite3.Connection, revocation: Revocation) -> Revocation:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from examples.backoffice.database import Database
+from examples.backoffice.wire_arguments import Identifier
 
 FAULTS_MAX = 1000
 
@@ -28,6 +29,9 @@ class FaultPlan(BaseModel):
 
     mode: FaultMode
     """What goes wrong, and whether before or after the effect was committed."""
+
+    tenant: Identifier | None = None
+    """Whose requests get it; null: anybody's."""
 
     times: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many requests get it."""
@@ -70,8 +74,8 @@ def plan_fault(connection: sqlite3.Connection, plan: FaultPlan) -> PlannedFault 
         return None
     row = connection.execute(
         """
-        INSERT INTO faults (method, path_regex, mode, remaining, times, seconds, retry_after_s)
-        VALUES (:method, :path_regex, :mode, :times, :times, :seconds, :retry_after_s) RETURNING *
+        INSERT INTO faults (method, path_regex, mode, tenant, remaining, times, seconds, retry_after_s)
+        VALUES (:method, :path_regex, :mode, :tenant, :times, :times, :seconds, :retry_after_s) RETURNING *
         """,
         plan.model_dump(),
     ).fetchone()
@@ -88,20 +92,26 @@ def remove_faults(connection: sqlite3.Connection) -> int:
     return connection.execute("DELETE FROM faults").rowcount
 
 
-def take_fault(database: Database, method: str, path: str) -> PlannedFault | None:
+def take_fault(database: Database, tenant: str, method: str, path: str) -> PlannedFault | None:
     """Use up one turn of the oldest plan that fits. Committed before it is acted on: a crash does not repeat it."""
     with database.read() as connection:
-        if _first_match(connection, method, path) is None:
+        if _first_match(connection, tenant, method, path) is None:
             return None
     with database.write() as connection:
-        fault = _first_match(connection, method, path)
+        fault = _first_match(connection, tenant, method, path)
         if fault is not None:
             connection.execute("UPDATE faults SET remaining = remaining - 1 WHERE fault_id = ?", (fault.fault_id,))
         return fault
 
 
-def _first_match(connection: sqlite3.Connection, method: str, path: str) -> PlannedFault | None:
-    rows = connection.execute("SELECT * FROM faults WHERE remaining > 0 AND method = ? ORDER BY fault_id", (method,))
+def _first_match(connection: sqlite3.Connection, tenant: str, method: str, path: str) -> PlannedFault | None:
+    rows = connection.execute(
+        """
+        SELECT * FROM faults
+        WHERE remaining > 0 AND method = ? AND (tenant IS NULL OR tenant = ?) ORDER BY fault_id
+        """,
+        (method, tenant),
+    )
     fitting = (row for row in rows if re.search(row["path_regex"], path))
     row = next(fitting, None)
     return None if row is None else PlannedFault(**dict(row))

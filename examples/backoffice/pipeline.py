@@ -47,7 +47,7 @@ class Service:
         token = await self._authenticate(request, operation.scope)
         arguments, arguments_sha256 = requests.arguments_of_read(request, operation.arguments)
         tokens.check_arguments(token, arguments_sha256)
-        fault = await self._meet_fault(request)
+        fault = await self._meet_fault(request, token.tenant)
         answered = await run_in_threadpool(_perform_read, self.database, operation, token, arguments)
         await self._meet_late_fault(fault)
         return answered.response()
@@ -60,7 +60,7 @@ class Service:
         arguments, arguments_sha256 = requests.arguments_of_change(request, body, operation.arguments)
         tokens.check_arguments(token, arguments_sha256)
         tokens.check_effect_key(token, effect_key)
-        fault = await self._meet_fault(request)
+        fault = await self._meet_fault(request, token.tenant)
         write = Write(token, operation.name, effect_key, arguments_sha256, time.time())
         answered = await run_in_threadpool(_perform_change, self.database, operation, write, arguments)
         await self._meet_late_fault(fault)
@@ -80,9 +80,9 @@ class Service:
         tokens.check_scope(token, scope)
         return token
 
-    async def _meet_fault(self, request: Request) -> faults.PlannedFault | None:
+    async def _meet_fault(self, request: Request, tenant: str) -> faults.PlannedFault | None:
         """Act on a fault that strikes before the effect; hand on one that strikes after it."""
-        fault = await run_in_threadpool(faults.take_fault, self.database, request.method, request.url.path)
+        fault = await run_in_threadpool(faults.take_fault, self.database, tenant, request.method, request.url.path)
         if fault is None or fault.mode in ("timeout_after_effect", "status_500_after"):
             return fault
         match fault.mode:

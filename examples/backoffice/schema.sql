@@ -128,6 +128,7 @@ CREATE TABLE IF NOT EXISTS faults (
     method TEXT NOT NULL,
     path_regex TEXT NOT NULL,
     mode TEXT NOT NULL,
+    tenant TEXT,
     times INTEGER NOT NULL,
     remaining INTEGER NOT NULL CHECK (remaining >= 0),
     seconds REAL,

@@ -153,20 +153,25 @@ def reset(connection: sqlite3.Connection, document: SeedDocument) -> None:
     for table in RESET_ORDER:
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the constant above
     for tenant, records in document.tenants.items():
-        connection.execute("INSERT INTO tenants VALUES (?)", (tenant,))
-        connection.executemany(
-            "INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(tenant, c.customer_id, c.name, c.email, c.iban, c.country, c.since) for c in records.customers],
-        )
-        for order in records.orders:
-            _insert_order(connection, tenant, order)
-        connection.executemany(
-            "INSERT INTO tickets VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
-            [
-                (tenant, t.ticket_id, t.customer_id, t.order_id, t.subject, t.text, t.status, t.created_at)
-                for t in records.tickets
-            ],
-        )
+        add_tenant(connection, tenant, records)
+
+
+def add_tenant(connection: sqlite3.Connection, tenant: str, records: SeedTenant) -> None:
+    """Add one tenant with its records. Raises sqlite3.IntegrityError: it exists, or the records do not fit together."""
+    connection.execute("INSERT INTO tenants VALUES (?)", (tenant,))
+    connection.executemany(
+        "INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(tenant, c.customer_id, c.name, c.email, c.iban, c.country, c.since) for c in records.customers],
+    )
+    for order in records.orders:
+        _insert_order(connection, tenant, order)
+    connection.executemany(
+        "INSERT INTO tickets VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        [
+            (tenant, t.ticket_id, t.customer_id, t.order_id, t.subject, t.text, t.status, t.created_at)
+            for t in records.tickets
+        ],
+    )
 
 
 def _insert_order(connection: sqlite3.Connection, tenant: str, order: SeedOrder) -> None:

@@ -12,6 +12,7 @@ from tests.examples.tokens import Issuer
 
 ENDPOINTS = [
     ("POST", "/admin/reset"),
+    ("POST", "/admin/tenants"),
     ("GET", "/admin/books?tenant=acme"),
     ("POST", "/admin/faults"),
     ("GET", "/admin/faults"),
@@ -106,3 +107,14 @@ def test_wrong_setting_is_said_in_one_line(issuer: Issuer, tmp_path: Path, name:
         pass
     server.http.close()
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_tenant_is_added_beside_the_others(server: Server) -> None:
+    seed: dict[str, Any] = yaml.safe_load((ROOT / "examples/backoffice/seed.yaml").read_text(encoding="utf-8"))
+    new = {"tenant": "case-1", "records": seed["tenants"]["acme"]}
+    before = server.books()
+    server.admin("POST", "/tenants", new)
+    added = server.books("case-1")
+    assert {**added, "tenant": "acme"} == before == server.books()
+    again = server.http.post("/admin/tenants", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, json=new)
+    assert (again.status_code, again.json()["code"]) == (409, "tenant_exists")

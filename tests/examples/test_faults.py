@@ -127,3 +127,10 @@ def test_faults_can_be_forgotten(server: Server, caller: Caller) -> None:
     server.plan_fault("status_500_before", {"times": 5})
     assert server.admin("DELETE", "/faults").json() == {"removed": 1}
     assert caller.refund().status_code == 201
+
+
+def test_a_fault_of_one_tenant_strikes_no_other(server: Server, caller: Caller) -> None:
+    server.plan_fault("status_500_before", {"tenant": "globex"})
+    assert caller.refund().status_code == 201
+    server.plan_fault("status_500_before", {"tenant": "acme"})
+    assert caller.refund().status_code == 500
