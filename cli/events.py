@@ -25,6 +25,7 @@ __all__ = ["mount"]
 
 _MAX_FILE_BYTES = 1_048_576
 _MAX_LISTED = 1_000
+_ATTEMPTS = 2  # a person is waiting, and can type the command again
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="CloudEvent in JSON, or its data alone; - for stdin.")
@@ -60,7 +61,7 @@ def send(
     event = _event(_read(file), endpoints[name], event_type, event_id)
     found = read_endpoint_secrets({name: endpoints[name]}, settings.endpoint_secrets_file, settings.state_dir)
     base = (url or f"http://{settings.intake_host}:{settings.intake_port}").rstrip("/")
-    answer = EventSender(url=f"{base}/events/{name}", secret=found.of(name)[0]).send(event)
+    answer = EventSender(url=f"{base}/events/{name}", secret=found.of(name)[0], attempts=_ATTEMPTS).send(event)
     if not isinstance(answer, Receipt):
         problem = answer.problem
         refused = answer.retry_after_s is None and 400 <= answer.status < 500  # noqa: PLR2004 - HTTP's own border

@@ -21,6 +21,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "cli.stack": ("up", "down", "status", "doctor", "config"),
         "cli.agent": ("agent",),
+        "cli.events": ("send", "events"),
     }
 )
 """Module of each group, with its verbs; its `mount(app)` adds them. A new group is a new file and a line here."""

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -71,6 +73,14 @@ def main() -> int:
             timeout_keep_alive=_KEEP_ALIVE_S,
         )
     )
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn drains and then raises the signal again for the handler that was there before: without one of ours the
+    # process would end as if killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     server.run()
     return 0 if server.started else 2
 

@@ -161,4 +161,6 @@ def _has_attributes(headers: Mapping[str, str]) -> bool:
 
 
 def _sentence(reason: object) -> str:
-    return " ".join(str(reason).split()).rstrip(".")[:240]
+    # The package's messages quote what the sender wrote.
+    line = " ".join(str(reason).split()).rstrip(".")[:240]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

@@ -57,7 +57,7 @@ class Intake:
         (folder / "endpoints.yaml").write_text(ENDPOINTS)
         secrets = {ENDPOINT: [SECRET, OLD_SECRET], "globex-tickets": [SECRET]}
         (folder / "secrets.json").write_text(json.dumps(secrets))
-        values = {
+        self.settings = {
             "state_dir": str(folder),
             "tenants_file": str(folder / "tenants.yaml"),
             "endpoints_file": str(folder / "endpoints.yaml"),
@@ -69,14 +69,14 @@ class Intake:
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("COUNTERSIGN_")},
             "COUNTERSIGN_ENV_FILE": os.devnull,
-            **{f"COUNTERSIGN_{name.upper()}": value for name, value in values.items()},
+            **{f"COUNTERSIGN_{name.upper()}": value for name, value in self.settings.items()},
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process and wait until it serves."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers.intake"],
                 cwd=ROOT,
                 env=self._environment,
@@ -84,7 +84,7 @@ class Intake:
                 stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 httpx.get(f"{self.url}/healthz", timeout=1.0).raise_for_status()
             except httpx.HTTPError:
@@ -95,9 +95,13 @@ class Intake:
 
     def end(self, number: signal.Signals) -> int:
         """Send the signal; returns the exit code."""
-        assert self._process is not None
-        self._process.send_signal(number)
-        return self._process.wait(timeout=30)
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        self.end(signal.SIGKILL)
 
     def post(self, body: bytes, headers: dict[str, str] | None = None, endpoint: str = ENDPOINT) -> httpx.Response:
         """Deliver bytes, honestly signed unless headers are given."""
@@ -121,5 +125,5 @@ class Intake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.end(signal.SIGTERM)
