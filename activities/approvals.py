@@ -6,7 +6,7 @@ from typing import cast
 
 from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import preview_of
-from activities.gate.visit import Visit, visit_of
+from activities.gate.visit import Visit, key_of, visit_of
 from activities.transcript import message_row, tool_message
 from contracts.agent import Stage
 from contracts.approval import ApprovalBasis, ApprovalView, EvidenceItem
@@ -35,7 +35,7 @@ _WORDS = {
 
 async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened:
     """Open a request for the visit that found the requirement; again, return the same one."""
-    visit, tool = await _visit(engine, request)
+    visit, tool = await _visit(engine, request, request.visit)
     decided = CallDecided.model_validate_json(visit.loaded.stored_decision or "{}")
     record = decided.decision
     if record is None or record.decision.kind != "needs_approval" or record.decision.requirement != request.requirement:
@@ -129,40 +129,27 @@ async def settle_approval(engine: Engine, request: SettleApproval) -> ApprovalSe
             words = _WORDS[request.state].format(
                 by=denial.display_name if denial else "a person", reason=denial.reason if denial else "no reason given"
             )
-            text, size = message_row(tool_message(visit.call.call_id, tool.name, error=words))
-            await tell_call(
-                cursor, request.tenant, request.run_id, request.step, request.call, stored.visit, text, size
-            )
+            await tell_call(cursor, visit.key, message_row(tool_message(visit.call.call_id, tool.name, error=words)))
     return ApprovalSettled(request_id=request.request_id, state=request.state)
 
 
-async def _visit(
-    engine: Engine, request: OpenApproval | SettleApproval, number: int | None = None
-) -> tuple[Visit, Tool]:
+async def _visit(engine: Engine, request: OpenApproval | SettleApproval, number: int) -> tuple[Visit, Tool]:
     """The visit that asks, checked against what the run really proposed."""
-    asking = request if isinstance(request, OpenApproval) else None
     agent = await engine.definition(request.tenant, request.definition)
-    loaded = await load_call(
-        engine.db, request.tenant, request.run_id, request.step, request.call, number or (asking.visit if asking else 1),
-        agent=agent.name, tool=request.tool, values_after=0,
-    )  # fmt: skip
+    asking = ExecuteTool(
+        tenant=request.tenant,
+        run_id=request.run_id,
+        definition=request.definition,
+        step=request.step,
+        call=request.call,
+        visit=number,
+        tool=request.tool,
+        arguments_digest=request.arguments_digest,
+    )
+    loaded = await load_call(engine.db, key_of(asking), agent=agent.name, tool=request.tool, values_after=0)
     if loaded is None:
         engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
-    visit = visit_of(
-        engine,
-        ExecuteTool(
-            tenant=request.tenant,
-            run_id=request.run_id,
-            definition=request.definition,
-            step=request.step,
-            call=request.call,
-            visit=number or (asking.visit if asking else 1),
-            tool=request.tool,
-            arguments_digest=request.arguments_digest,
-        ),
-        agent,
-        loaded,
-    )
+    visit = visit_of(engine, asking, agent, loaded)
     if visit.tool is None:
         engine_fault(f"{request.tool} is gone")
     return visit, visit.tool

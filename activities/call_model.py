@@ -20,7 +20,14 @@ from contracts.model import AssistantMessage, Message, ModelChoice, ModelReply, 
 from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE
 from contracts.tool import Tool
 from contracts.turn import CallModel, LimitMet, ModelTurn, TurnContent
-from store.journal import ModelReservation, release_model_call, reserve_model_call, settle_model_call
+from store.journal import (
+    ModelBounds,
+    ModelReservation,
+    SettledAnswer,
+    release_model_call,
+    reserve_model_call,
+    settle_model_call,
+)
 
 __all__ = ["ModelCaller"]
 
@@ -75,15 +82,11 @@ class ModelCaller:
             case "reserved":
                 return await self._answer(request, agent, choice, reservation)
             case _:
-                engine_fault(f"run {request.run_id} is {reservation.kind}: no model is called for it")
+                return engine_fault(f"run {request.run_id} is {reservation.kind}: no model is called for it")
 
     async def _reserve(self, request: CallModel, agent: PinnedAgent, choice: ModelChoice) -> ModelReservation:
         schemas = sum(tokens_in(str(schema)) for schema in agent.tool_schemas)
-        return await reserve_model_call(
-            self._engine.db,
-            request.tenant,
-            request.run_id,
-            request.step,
+        bounds = ModelBounds(
             overhead_tokens=PER_REQUEST + TOOL_PROMPT + schemas if choice.provider != "scripted" else PER_REQUEST,
             output_tokens=choice.max_output_tokens,
             input_price=upper_bound_micros(choice, _MTOK, 0),
@@ -92,6 +95,7 @@ class ModelCaller:
             limit_tokens=agent.limits.tokens,
             limit_micros=agent.limits.micros,
         )
+        return await reserve_model_call(self._engine.db, request.tenant, request.run_id, request.step, bounds)
 
     async def _answer(
         self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, reservation: ModelReservation
@@ -119,22 +123,24 @@ class ModelCaller:
             request.tenant,
             request.run_id,
             request.step,
-            reservation.fence,
-            tokens=tokens,
-            micros=micros,
-            control=stored.model_dump_json(),
-            messages=messages,
-            audit=ModelReplied(
-                step=request.step,
-                control=proposal.control.kind,
-                answer_digest=digest_bytes(text.encode()),
-                transcript_digest=stored.transcript_digest,
-                served_model=reply.served_model,
-                request_id=reply.request_id,
-                usage=reply.usage,
-                tokens=stored.tokens,
-                micros=stored.micros,
-            ).model_dump_json(),
+            SettledAnswer(
+                fence=reservation.fence,
+                tokens=tokens,
+                micros=micros,
+                control=stored.model_dump_json(),
+                messages=messages,
+                audit=ModelReplied(
+                    step=request.step,
+                    control=proposal.control.kind,
+                    answer_digest=digest_bytes(text.encode()),
+                    transcript_digest=stored.transcript_digest,
+                    served_model=reply.served_model,
+                    request_id=reply.request_id,
+                    usage=reply.usage,
+                    tokens=stored.tokens,
+                    micros=stored.micros,
+                ).model_dump_json(),
+            ),
         )
         if not settled:
             again = await self._reserve(request, agent, choice)

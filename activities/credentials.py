@@ -1,4 +1,4 @@
-"""Credentials of tool calls: an Ed25519 JWT for one call, minted in the gate, never seen by a model, a history or a log."""
+"""Credentials of tool calls: an Ed25519 JWT for one call, minted in the gate, never in a history or a log."""
 
 import json
 import secrets

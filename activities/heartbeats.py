@@ -1,7 +1,7 @@
 """Heartbeats in the background: a killed worker is noticed in seconds, not after the activity's whole timeout."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from temporalio import activity
@@ -12,7 +12,7 @@ HEARTBEAT_S = 2.0
 
 
 @asynccontextmanager
-async def beating(note: str) -> AsyncIterator[None]:
+async def beating(note: str) -> AsyncGenerator[None]:
     """Heartbeat while the block runs; nothing for a local activity, which has none."""
     if activity.info().is_local:
         yield

@@ -26,8 +26,8 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
     """Pin once; again, return what was pinned.
 
     Raises:
-        ApplicationError: `NotAdmitted`: anyone with access to Temporal can start a workflow, so a run without a matching
-            inbox row, or for an agent that cannot run, ends here.
+        ApplicationError: `NotAdmitted`: anyone with access to Temporal can start a workflow, so a run without a
+            matching inbox row, or for an agent that cannot run, ends here.
     """
     if not isinstance(request.origin, EventOrigin):
         _refuse("runs started by other runs are not accepted by this version")

@@ -1,4 +1,4 @@
-"""HTTP to the systems that tools talk to: one address each, a credential per request, faults told apart by what is known."""
+"""HTTP to the systems that tools talk to: a credential per request, faults told apart by what is known."""
 
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -28,7 +28,7 @@ class Services:
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     def client(self, name: str) -> httpx.AsyncClient:
-        """The client of a service. No proxies, no redirects, no environment: a tool reaches its service and nothing else.
+        """The client of a service. No proxies, redirects or environment: a tool reaches its service and nothing else.
 
         Raises:
             RefusedBeforeSend: no address is configured.

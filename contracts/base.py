@@ -29,6 +29,6 @@ JsonObject = dict[str, JsonValue]
 
 
 class Record(BaseModel):
-    """A value that crosses a boundary: frozen, complete (no unknown field), described by the docstring under each field."""
+    """A value that crosses a boundary: frozen, without unknown fields, described by the docstring under each field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,11 +1,11 @@
-"""The tool contract: a narrow, typed, versioned function whose decorator states everything the gate must know about it."""
+"""The tool contract: a narrow, typed, versioned function; its decorator states all that the gate must know."""
 
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, Literal, Protocol, TypeVar, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, Field
 
@@ -78,7 +78,7 @@ class ServiceReply(Record):
 
 
 class Service(Protocol):
-    """A system that a tool may call: address, credential and idempotency key are supplied by the gate, not by the tool."""
+    """A system that a tool may call. The gate supplies address, credential and idempotency key, not the tool."""
 
     async def request(
         self,
@@ -112,7 +112,7 @@ class ToolContext(Protocol):
         ...
 
 
-class ToolFault(Exception):
+class ToolFault(Exception):  # noqa: N818 - a fault has kinds, each named after what is known
     """A tool did not succeed. Its kind says what is known about the effect."""
 
     code: str
@@ -167,7 +167,11 @@ ProbeFunction = Callable[[Any, ToolContext, str], Awaitable[Probe]]
 PreviewFunction = Callable[[Any, ToolContext], Awaitable[Preview]]
 
 
-def _no_natural_key(_args: Any) -> str:
+def _no_money(_args: Any) -> Money | None:  # noqa: ANN401 - any arguments model
+    return None
+
+
+def _no_natural_key(_args: Any) -> str:  # noqa: ANN401 - any arguments model
     return ""
 
 
@@ -234,7 +238,7 @@ class Tool:
         return self.natural_key is not _no_natural_key
 
 
-def tool(
+def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
     *,
     name: str,
     version: int,
@@ -247,7 +251,7 @@ def tool(
     timeout_s: float = 5,
     attempts: int = 3,
     natural_key: Callable[[Any], str] = _no_natural_key,
-    money: Callable[[Any], Money | None] = lambda _args: None,
+    money: Callable[[Any], Money | None] = _no_money,
     compensation: str = "",
     probe: ProbeFunction | None = None,
     preview: PreviewFunction | None = None,
@@ -329,6 +333,4 @@ def _models_of(name: str, function: Callable[..., object]) -> tuple[type[BaseMod
     if not inspect.iscoroutinefunction(function):
         msg = f"{name}: {function.__qualname__} must be an async function"
         raise TypeError(msg)
-    assert isinstance(args, type)
-    assert isinstance(output, type)
-    return args, output
+    return cast("type[BaseModel]", args), cast("type[BaseModel]", output)

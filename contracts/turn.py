@@ -70,8 +70,8 @@ class Malformed(Record):
 
     kind: Literal["malformed"] = "malformed"
     problem: Literal[
-        "bad_json", "bad_arguments", "unknown_tool", "no_call", "too_large", "two_finishes", "mixed_finish", "truncated",
-        "refusal",
+        "bad_json", "bad_arguments", "unknown_tool", "no_call", "too_large", "two_finishes", "mixed_finish",
+        "truncated", "refusal",
     ]  # fmt: skip
     """The first problem found."""
 

@@ -97,7 +97,7 @@ def policy_findings(files: Mapping[str, str], schema: str, ladder: Ladder) -> li
                 findings.append(PolicyFinding(name, line, f'policy {policy_id!r} needs a @reason("…") for people'))
             seen[policy_id] = name
         findings += _unknown_rungs(name, text, ladder)
-        checked = cedarpy.validate_policies(text, schema)
+        checked = cedarpy.validate_policies(text, schema)  # pyright: ignore[reportUnknownMemberType] - untyped dicts
         ids = cast("dict[str, str]", checked.id_annotations_by_policy_id)
         for error in checked.errors:
             policy_id = ids.get(error.policy_id, error.policy_id)

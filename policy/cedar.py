@@ -17,7 +17,7 @@ class Evaluation(Record):
 
     allowed: bool
     policies: tuple[str, ...]
-    """Ids of the determining policies, sorted: the permits of an allow, the forbids of a denial, none when no policy matched."""
+    """Ids of the determining policies, sorted: the permits of an allow, the forbids of a denial; perhaps none."""
     errors: tuple[str, ...] = ()
     """Faults of the evaluation; with any of them `allowed` is false."""
 
@@ -46,7 +46,7 @@ class CedarEngine:
         """See `PolicyEngine`. Cedar itself skips a forbid that errors: any diagnostics error is a denial here."""
         context = {**request.context, "granted": list(granted), "approvers": approvers}
         try:
-            result = cedarpy.is_authorized(
+            result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType] - untyped dicts
                 {
                     "principal": _uid(request.principal),
                     "action": _uid(request.action),
@@ -57,7 +57,7 @@ class CedarEngine:
                 [dict(entity) for entity in request.entities],
                 self._schema,
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - native code: whatever it raises, nothing is allowed
             return Evaluation(allowed=False, policies=(), errors=(f"{type(error).__name__}: {error}",))
         diagnostics = result.diagnostics
         errors = tuple(str(error) for error in diagnostics.errors)

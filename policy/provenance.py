@@ -89,7 +89,7 @@ class ValueIndex:
         traces = [self._scalar(part) for _, part in _scalars(value, "")]
         return max(traces, key=lambda trace: _rank(trace.label)) if traces else Trace(label=Origin.MODEL)
 
-    def _scalar(self, part: str | int | bool) -> Trace:
+    def _scalar(self, part: str | int | bool) -> Trace:  # noqa: FBT001 - a value, not a flag
         # A look-alike of a trusted value is not that value: only the exact one is.
         believed = self._believed.get((type(part), part))
         if believed is not None:

@@ -1,1 +1,1 @@
-"""Postgres: tables, migrations, and the named statements of journal, effects ledger, audit chain, inbox and approvals."""
+"""Postgres: tables, migrations, and the named statements of journal, ledger, audit chain, inbox and approvals."""

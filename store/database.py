@@ -1,8 +1,8 @@
 """Connections: a pool, one tenant per transaction, one error for "the store cannot be reached"."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import LiteralString
+from typing import LiteralString, Self
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
@@ -17,8 +17,8 @@ _STATEMENT_TIMEOUT_MS = 15_000
 _POOL_WAIT_S = 10
 
 
-class StoreDown(Exception):
-    """The database cannot be reached, or broke off: check `countersign status`; nothing is known of a write under way."""
+class StoreDown(Exception):  # noqa: N818 - what the caller knows then, said plainly
+    """The database cannot be reached, or broke off; of a write under way nothing is known."""
 
 
 class Database:
@@ -57,7 +57,7 @@ class Database:
         """End all connections."""
         await self._pool.close()
 
-    async def __aenter__(self) -> "Database":
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 
@@ -65,7 +65,7 @@ class Database:
         await self.close()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+    async def _connection(self) -> AsyncGenerator[AsyncConnection[DictRow]]:
         try:
             async with self._pool.connection() as connection:
                 yield connection
@@ -87,14 +87,14 @@ class Database:
         return row
 
     @asynccontextmanager
-    async def tenant(self, tenant: str) -> AsyncIterator[AsyncCursor[DictRow]]:
+    async def tenant(self, tenant: str) -> AsyncGenerator[AsyncCursor[DictRow]]:
         """A transaction of one tenant: committed at the end of the block, rolled back on an exception."""
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
             await cursor.execute("select set_config('countersign.tenant', %s, true)", (tenant,))
             yield cursor
 
     @asynccontextmanager
-    async def everywhere(self) -> AsyncIterator[AsyncCursor[DictRow]]:
+    async def everywhere(self) -> AsyncGenerator[AsyncCursor[DictRow]]:
         """A transaction without a tenant: for the dispatch role, and for tables that have none."""
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
             yield cursor

@@ -1,12 +1,14 @@
 """Transitions of the effects ledger between admission and finish, and the queue of what cannot be known."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, LiteralString, cast
 
 from contracts.base import JsonObject
+from contracts.call import EffectState
 from store.database import Database
+from store.journal import CallKey
 
-__all__ = ["Start", "doubt_effect", "list_effects", "resolve_effect", "start_effect", "unknown_effects"]
+__all__ = ["Resolution", "Start", "doubt_effect", "list_effects", "resolve_effect", "start_effect", "unknown_effects"]
 
 
 @dataclass(frozen=True)
@@ -19,54 +21,73 @@ class Start:
 
 
 async def start_effect(
-    db: Database, tenant: str, run_id: str, step: int, call: int, fence: int, *, agent: str, tool: str,
-    lease_s: float, credential_s: float,
-) -> Start:  # fmt: skip
-    """prepared → in_flight, under a lease, if no kill switch came on since admission."""
+    db: Database, key: CallKey, fence: int, *, agent: str, tool: str, lease_s: float, credential_s: float
+) -> Start:
+    """From prepared to in_flight, under a lease, if no kill switch came on since admission."""
     row = await db.call(
         "select * from start_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, call, fence, agent, tool, lease_s, credential_s),
+        (key.tenant, key.run_id, key.step, key.call, fence, agent, tool, lease_s, credential_s),
     )
     return Start(kind=row["kind"], detail=row["detail"] or "")
 
 
-async def doubt_effect(db: Database, tenant: str, run_id: str, step: int, call: int, audit: str) -> bool:
-    """in_flight → unknown once the lease has lapsed. False: somebody still holds the lease."""
-    row = await db.call("select * from doubt_effect(%s, %s, %s, %s, %s)", (tenant, run_id, step, call, audit))
+async def doubt_effect(db: Database, key: CallKey, audit: str) -> bool:
+    """From in_flight to unknown once the lease has lapsed. False: somebody still holds the lease."""
+    row = await db.call(
+        "select * from doubt_effect(%s, %s, %s, %s, %s)", (key.tenant, key.run_id, key.step, key.call, audit)
+    )
     return row["kind"] == "doubted"
 
 
-async def resolve_effect(
-    db: Database, tenant: str, run_id: str, step: int, call: int, visit: int, *, tool: str, effect_fence: int,
-    state: str, output: str | None, error: str, control: str, message: tuple[str, int] | None, audit: str,
-) -> bool:  # fmt: skip
-    """unknown → what a probe or a person found. False: somebody else resolved it."""
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What a probe or a person found out about an effect in doubt."""
+
+    tool: str
+    effect_fence: int
+    state: EffectState
+    """`succeeded`, `failed_final`, or still `unknown`."""
+    output: str | None
+    """JSON text."""
+    error: str
+    control: str
+    """Control part of the visit's result, as JSON text."""
+    message: tuple[str, int] | None
+    """What the model is told (JSON text, estimated tokens), when that settles the call."""
+    audit: str
+
+
+async def resolve_effect(db: Database, key: CallKey, found: Resolution) -> bool:
+    """From unknown to what was found. False: somebody else resolved it."""
+    text, size = found.message or (None, None)
     row = await db.call(
         "select * from resolve_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, call, visit, tool, effect_fence, state, output, error, control,
-         message[0] if message else None, message[1] if message else None, audit),
+        (key.tenant, key.run_id, key.step, key.call, key.visit, found.tool, found.effect_fence, found.state.value,
+         found.output, found.error, found.control, text, size, found.audit),
     )  # fmt: skip
     return row["kind"] == "resolved"
 
 
-_COLUMNS = """run_id, step, call, tool, natural_key, state, attempts, arguments, output, error, amount_minor, currency,
-    request_id, created_at, updated_at"""
+_OF_RUN: LiteralString = """
+select run_id, step, call, tool, natural_key, state, attempts, arguments, output, error, amount_minor, currency,
+    request_id, created_at, updated_at
+from effects where tenant = %s and run_id = %s order by step, call"""
+
+_IN_DOUBT: LiteralString = """
+select run_id, step, call, tool, natural_key, state, attempts, arguments, output, error, amount_minor, currency,
+    request_id, created_at, updated_at
+from effects where tenant = %s and state = 'unknown' order by updated_at limit %s"""
 
 
 async def list_effects(db: Database, tenant: str, run_id: str) -> list[JsonObject]:
     """Every write of a run with its state, in order."""
     async with db.tenant(tenant) as cursor:
-        await cursor.execute(
-            f"select {_COLUMNS} from effects where tenant = %s and run_id = %s order by step, call", (tenant, run_id)
-        )
+        await cursor.execute(_OF_RUN, (tenant, run_id))
         return cast("list[JsonObject]", await cursor.fetchall())
 
 
 async def unknown_effects(db: Database, tenant: str, limit: int = 200) -> list[JsonObject]:
     """The queue of writes of which it is not known whether they happened, oldest first."""
     async with db.tenant(tenant) as cursor:
-        await cursor.execute(
-            f"select {_COLUMNS} from effects where tenant = %s and state = 'unknown' order by updated_at limit %s",
-            (tenant, limit),
-        )
+        await cursor.execute(_IN_DOUBT, (tenant, limit))
         return cast("list[JsonObject]", await cursor.fetchall())

@@ -1,6 +1,7 @@
-"""The hot path: one statement per phase of a step. Each function here calls the function of that name in `store/sql`."""
+"""The hot path: one statement per phase of a step. Each function calls the one of its name in `store/sql`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,16 @@ from store.database import Database
 
 __all__ = [
     "Admission",
+    "AdmissionRequest",
     "AgentNow",
+    "CallKey",
     "EffectNow",
+    "FinishedCall",
     "LoadedCall",
+    "ModelBounds",
     "ModelReservation",
     "RunNow",
+    "SettledAnswer",
     "admit_call",
     "finish_call",
     "load_call",
@@ -45,25 +51,28 @@ class ModelReservation:
     micros_lost: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelBounds:
+    """What a model call may take at most, and the run in all. Prices are micro-dollars per million tokens."""
+
+    overhead_tokens: int
+    """Input beyond the messages: tool schemas, framing."""
+    output_tokens: int
+    input_price: int
+    output_price: int
+    limit_steps: int
+    limit_tokens: int
+    limit_micros: int
+
+
 async def reserve_model_call(
-    db: Database,
-    tenant: str,
-    run_id: str,
-    step: int,
-    *,
-    overhead_tokens: int,
-    output_tokens: int,
-    input_price: int,
-    output_price: int,
-    limit_steps: int,
-    limit_tokens: int,
-    limit_micros: int,
+    db: Database, tenant: str, run_id: str, step: int, bounds: ModelBounds
 ) -> ModelReservation:
     """Reserve tokens and cost for the step's model call, or return what an earlier attempt settled."""
     row = await db.call(
         "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, overhead_tokens, output_tokens, input_price, output_price,
-         limit_steps, limit_tokens, limit_micros),
+        (tenant, run_id, step, bounds.overhead_tokens, bounds.output_tokens, bounds.input_price, bounds.output_price,
+         bounds.limit_steps, bounds.limit_tokens, bounds.limit_micros),
     )  # fmt: skip
     return ModelReservation(
         kind=row["kind"],
@@ -81,33 +90,41 @@ async def release_model_call(db: Database, tenant: str, run_id: str, step: int, 
     await db.call("select release_model_call(%s, %s, %s, %s)", (tenant, run_id, step, fence))
 
 
-async def settle_model_call(
-    db: Database,
-    tenant: str,
-    run_id: str,
-    step: int,
-    fence: int,
-    *,
-    tokens: int,
-    micros: int,
-    control: str,
-    messages: list[tuple[str, int | None, int]],
-    audit: str,
-) -> bool:
-    """Store the answer and everything that follows from it.
+@dataclass(frozen=True, kw_only=True)
+class SettledAnswer:
+    """A model's answer with everything that is stored with it."""
 
-    Args:
-        messages: JSON text, position of the call that it answers if any, and estimated tokens, in order.
+    fence: int
+    """Of the reservation."""
+    tokens: int
+    micros: int
+    control: str
+    """Control part of the result, as JSON text."""
+    messages: Sequence[tuple[str, int | None, int]]
+    """JSON text, position of the call that it answers if any, and estimated tokens, in order."""
+    audit: str
 
-    Returns:
-        False when a later attempt took over: read again what it settled.
-    """
+
+async def settle_model_call(db: Database, tenant: str, run_id: str, step: int, answer: SettledAnswer) -> bool:
+    """Store the answer. False when a later attempt took over: read again what that one settled."""
     row = await db.call(
         "select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s)",
-        (tenant, run_id, step, fence, tokens, micros, control, [text for text, _, _ in messages],
-         [call for _, call, _ in messages], [size for _, _, size in messages], audit),
+        (tenant, run_id, step, answer.fence, answer.tokens, answer.micros, answer.control,
+         [text for text, _, _ in answer.messages], [call for _, call, _ in answer.messages],
+         [size for _, _, size in answer.messages], answer.audit),
     )  # fmt: skip
     return row["kind"] == "settled"
+
+
+@dataclass(frozen=True)
+class CallKey:
+    """One visit of one call."""
+
+    tenant: str
+    run_id: str
+    step: int
+    call: int
+    visit: int
 
 
 class RunNow(Record):
@@ -180,25 +197,14 @@ class LoadedCall:
     """Sequence number of the last of them; None when there are none."""
 
 
-async def load_call(
-    db: Database,
-    tenant: str,
-    run_id: str,
-    step: int,
-    call: int,
-    visit: int,
-    *,
-    agent: str,
-    tool: str,
-    values_after: int,
-) -> LoadedCall | None:
+async def load_call(db: Database, key: CallKey, *, agent: str, tool: str, values_after: int) -> LoadedCall | None:
     """Read a call and its surroundings; None when there is no such run.
 
     `values_after` is the sequence number up to which the caller knows the recorded values already.
     """
     row = await db.call(
         "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, call, visit, agent, tool, values_after),
+        (key.tenant, key.run_id, key.step, key.call, key.visit, agent, tool, values_after),
     )
     if not row["known"]:
         return None
@@ -229,81 +235,80 @@ class Admission:
     """The switch, the limit, the other call with the same deed, or `repeated` where that alone was stale."""
 
 
-async def admit_call(
-    db: Database,
-    tenant: str,
-    run_id: str,
-    step: int,
-    call: int,
-    visit: int,
-    *,
-    agent: str,
-    tool: str,
-    version: int,
-    agent_version: int,
-    repeated: bool,
-    verdict: Literal["read", "write", "record"],
-    control: str,
-    message: tuple[str, int] | None,
-    audit: str,
-    limit_tool_calls: int,
-    effect: JsonObject | None,
-) -> Admission:
-    """Admit a call, or record that it is not; only if nothing that the decision was made on has changed.
+@dataclass(frozen=True, kw_only=True)
+class AdmissionRequest:
+    """A decision to be carried out, with what it was made on."""
 
-    Args:
-        version: version of the run's state that the decision was made on.
-        message: what the model is told (JSON text, estimated tokens), of a record that settles the call.
-        effect: the ledger's columns, of a write.
-    """
+    agent: str
+    tool: str
+    version: int
+    """Version of the run's state that the decision was made on."""
+    agent_version: int
+    repeated: bool
+    """Whether the decision was made on the deed having been done before."""
+    verdict: Literal["read", "write", "record"]
+    """Admit a read or a write, or record that the call is settled without running."""
+    control: str = ""
+    """Of a record: the result to store, as JSON text."""
+    message: tuple[str, int] | None = None
+    """Of a record: what the model is told (JSON text, estimated tokens), when that settles the call."""
+    audit: str
+    limit_tool_calls: int
+    effect: JsonObject | None = None
+    """Of a write: the ledger's columns."""
+
+
+async def admit_call(db: Database, key: CallKey, request: AdmissionRequest) -> Admission:
+    """Admit a call, or record that it is not; only if nothing that the decision was made on has changed."""
+    text, size = request.message or (None, None)
     row = await db.call(
         "select * from admit_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, call, visit, agent, tool, version, agent_version, repeated, verdict, control,
-         message[0] if message else None, message[1] if message else None, audit, limit_tool_calls,
-         json.dumps(effect) if effect is not None else None),
+        (key.tenant, key.run_id, key.step, key.call, key.visit, request.agent, request.tool, request.version,
+         request.agent_version, request.repeated, request.verdict, request.control, text, size, request.audit,
+         request.limit_tool_calls, json.dumps(request.effect) if request.effect is not None else None),
     )  # fmt: skip
     return Admission(
         kind=row["kind"], fence=row["fence"] or 0, effect_fence=row["effect_fence"] or 0, detail=row["detail"] or ""
     )
 
 
-async def finish_call(
-    db: Database,
-    tenant: str,
-    run_id: str,
-    step: int,
-    call: int,
-    visit: int,
-    *,
-    tool: str,
-    fence: int,
-    control: str,
-    message: tuple[str, int] | None,
-    completed: bool,
-    tainted: bool,
-    audit: str,
-    effect_state: str | None,
-    effect_fence: int,
-    output: str | None,
-    error: str,
-) -> bool:
-    """Store what became of an admitted call.
+@dataclass(frozen=True, kw_only=True)
+class FinishedCall:
+    """What became of an admitted call."""
 
-    Returns:
-        False when a later attempt took over: read again what it settled.
-    """
+    tool: str
+    fence: int
+    """Of the admission."""
+    control: str
+    """Control part of the result, as JSON text."""
+    message: tuple[str, int] | None
+    """What the model is told (JSON text, estimated tokens)."""
+    completed: bool
+    tainted: bool
+    """Whether untrusted content enters the run with it."""
+    audit: str
+    effect_state: str | None = None
+    """Of a write."""
+    effect_fence: int = 0
+    output: str | None = None
+    """Of a write, as JSON text."""
+    error: str = ""
+
+
+async def finish_call(db: Database, key: CallKey, done: FinishedCall) -> bool:
+    """Store what became of a call. False when a later attempt took over: read again what that one stored."""
+    text, size = done.message or (None, None)
     row = await db.call(
         "select * from finish_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, call, visit, tool, fence, control, message[0] if message else None,
-         message[1] if message else None, completed, tainted, audit, effect_state, effect_fence, output, error),
+        (key.tenant, key.run_id, key.step, key.call, key.visit, done.tool, done.fence, done.control, text, size,
+         done.completed, done.tainted, done.audit, done.effect_state, done.effect_fence, done.output, done.error),
     )  # fmt: skip
     return row["kind"] == "finished"
 
 
-async def tell_call(
-    cursor: AsyncCursor[DictRow], tenant: str, run_id: str, step: int, call: int, visit: int, message: str, tokens: int
-) -> None:
+async def tell_call(cursor: AsyncCursor[DictRow], key: CallKey, message: tuple[str, int]) -> None:
     """Answer a call that ended without running, such as one that people denied. Settles the call."""
     await cursor.execute(
-        "select tell_call(%s, %s, %s, %s, %s, %s, %s)", (tenant, run_id, step, call, visit, message, tokens)
+        "select tell_call(%s, %s, %s, %s, %s, %s, %s)",
+        (key.tenant, key.run_id, key.step, key.call, key.visit, *message),
     )

@@ -21,11 +21,11 @@ __all__ = [
     "close_run",
     "effect_counts",
     "list_runs",
-    "load_voucher",
     "load_definition",
     "load_event_of",
     "load_run",
     "load_transcript",
+    "load_voucher",
     "open_run",
     "run_totals",
     "served_model_of",
@@ -92,7 +92,8 @@ async def open_run(db: Database, run: NewRun) -> tuple[str, int]:
         "select * from open_run(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s)",
         (run.tenant, run.run_id, run.definition.name, run.definition.version, digest(run.definition), body,
          run.endpoint, run.event_id, run.parent_run_id, run.root_run_id, run.on_behalf_of,
-         json.dumps(list(run.interested)), json.dumps(list(run.trusted_fields)), run.goal, [text for text, _ in run.messages],
+         json.dumps(list(run.interested)), json.dumps(list(run.trusted_fields)), run.goal,
+         [text for text, _ in run.messages],
          [size for _, size in run.messages], run.audit),
     )  # fmt: skip
     return row["definition"], row["opened_s"]

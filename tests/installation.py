@@ -24,6 +24,7 @@ from contracts.outcome import RunReport
 from contracts.snapshot import RunSnapshot
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VoteAnswer, VotePending, VoteRefused
 from settings import Settings
+from settings.temporal import connect
 from settings.tenants import InitialState, Tenant, TenantsFile
 from store.accounts import NewAccount, add_account
 from store.agents import ensure_agent_states
@@ -80,7 +81,8 @@ class Installation:
         )
         run_id = run_id_for(TENANT, ENDPOINT, event.key)
         await accept(
-            self.db, Arrival(tenant=TENANT, endpoint=ENDPOINT, event=event, agent=agent, run_id=run_id, on_behalf_of=None)
+            self.db,
+            Arrival(tenant=TENANT, endpoint=ENDPOINT, event=event, agent=agent, run_id=run_id, on_behalf_of=None),
         )
         origin = EventOrigin(endpoint=ENDPOINT, event_id=event.key, body_digest=event.body_digest)
         return await self.client.start_workflow(
@@ -108,7 +110,7 @@ class Installation:
 
     async def vote(
         self, handle: WorkflowHandle[AgentRun, RunReport], request: StoredRequest, person: str, *,
-        verdict: Verdict = Verdict.APPROVE, reason: str = "", **changes: object,
+        verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "", **changes: object,
     ) -> VoteAnswer:  # fmt: skip
         """Cast a vote as the form does: row, signal, answer."""
         now = int(time.time())
@@ -117,8 +119,9 @@ class Installation:
             {
                 "tenant": TENANT, "run_id": handle.id, "request_id": request.request_id, "digest": request.digest,
                 "verdict": verdict, "reason": reason, "decision_id": opaque("dec"), "issuer": "local",
-                "subject": person, "person": person, "display_name": person.title(), "groups": groups,
-                "authenticated_at": now - 5, "strength": "password", "voted_at": now, "expires_at": now + 600, **changes,
+                "subject": person, "person": same_person_as or person, "display_name": person.title(), "groups": groups,
+                "authenticated_at": now - 5, "strength": "password", "voted_at": now,
+                "expires_at": now + 600, **changes,
             }
         )  # fmt: skip
         signed = self.signer.sign(vote)
@@ -175,12 +178,13 @@ async def installed(
         }
     )
     signer = VoteSigner.load(vote_key)
-    from settings.temporal import connect
-
     async with open_engine(settings) as engine:
         await signer.publish(engine.db)
         client = await connect(settings)
-        agents = {name: InitialState(stage=stage, enabled=True, tier_ceiling=tier_ceiling) for name in engine.registry.agents}
+        agents = {
+            name: InitialState(stage=stage.value, enabled=True, tier_ceiling=tier_ceiling)
+            for name in engine.registry.agents
+        }
         await ensure_agent_states(engine.db, TenantsFile(tenants={TENANT: Tenant(name="Acme", agents=agents)}))
         await _people(engine.db, {"lena": ["support-leads"], "fay": ["finance"], "finn": ["finance"], "eve": []})
         made = Installation(settings, engine, client, backoffice, signer)

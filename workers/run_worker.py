@@ -1,9 +1,8 @@
 """A worker for runs: the workflow in its sandbox, the activities with their engine."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -19,9 +18,6 @@ from activities.services import Services
 from settings import Settings
 from store.database import Database
 from workflows.agent_run import AgentRun
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 __all__ = ["WORKFLOWS", "open_engine", "run_worker", "sandbox"]
 
@@ -39,7 +35,7 @@ def sandbox() -> SandboxedWorkflowRunner:
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> "AsyncIterator[Engine]":
+async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
     """Everything that activities need, with its connections.
 
     Raises:

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import Worker
 
 from activities.engine import Engine
 from policy.bundle import BundleError
@@ -25,6 +24,7 @@ from workers.run_worker import open_engine, run_worker
 __all__ = ["main"]
 
 MAX_CLOCK_DIFFERENCE_S = 60
+_logger = logging.getLogger(__name__)
 _CLOCK_CHECK_S = 30
 
 
@@ -33,11 +33,11 @@ def health(engine: Engine, client: Client) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get("/healthz", response_class=PlainTextResponse)
-    async def healthz() -> str:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+    async def healthz() -> str:
         return "ok"
 
     @app.get("/readyz")
-    async def readyz() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
+    async def readyz() -> PlainTextResponse:
         try:
             engine.bundles.current()
             await clock_difference_s(engine.db)
@@ -63,7 +63,7 @@ async def serve(settings: Settings) -> None:
     client = await connect(settings)
     async with open_engine(settings) as engine:
         for name, findings in engine.registry.broken.items():
-            logging.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
+            _logger.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
         server = uvicorn.Server(
             uvicorn.Config(
                 health(engine, client),

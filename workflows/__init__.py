@@ -1,1 +1,1 @@
-"""Deterministic orchestration: the run's loop. No I/O, no clock, no random but Temporal's; branches on recorded values only."""
+"""Deterministic orchestration: the run's loop. No I/O, no clock, no random but Temporal's."""

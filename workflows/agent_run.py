@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from contracts.event import Carried, RunRequest
 from contracts.outcome import Outcome, OutcomeReason, RunReport, RunTotals
@@ -48,7 +48,7 @@ class AgentRun:
         """Work until there is an outcome. Never raises for a fault of model, tool, store or person."""
         try:
             pinned = await stubs.short(PIN_AGENT, request, activity_id="pin", wait_s=request.store_wait_s)
-        except ActivityError as error:
+        except FailureError as error:
             end = (
                 End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
                 if is_cancelled_exception(error)
@@ -56,26 +56,26 @@ class AgentRun:
             )
             return report_without_store(request.run_id, end, "", self._totals, ())
         self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
-        self._calls = Calls(request, pinned, self._ballot, self._enter)
-        end = await self._until_end(pinned)
+        self._calls = calls = Calls(request, pinned, self._ballot, self._enter)
+        end = await self._until_end(pinned, calls)
         return await self._close(pinned, end)
 
-    async def _until_end(self, pinned: Pinned) -> End:
+    async def _until_end(self, pinned: Pinned, calls: Calls) -> End:
         """The work, within the run's age, whatever happens in it."""
         age_left_s = pinned.opened_at + pinned.agent.limits.age_s - workflow.now().timestamp()
         try:
             async with asyncio.timeout(max(age_left_s, 0.001)):
-                return await self._work(pinned)
+                return await self._work(pinned, calls)
         except TimeoutError:
             return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
         except asyncio.CancelledError:
             return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
             return end_of_fault(error)
 
-    async def _work(self, pinned: Pinned) -> End:
+    async def _work(self, pinned: Pinned, calls: Calls) -> End:
         """The loop: one turn of the model, then its calls, until something ends the run."""
         limits = pinned.agent.limits
         while True:
@@ -101,8 +101,7 @@ class AgentRun:
                         return End(Outcome.ESCALATED, OutcomeReason.MALFORMED_OUTPUT, turn.control.problem)
                 case "calls":
                     self._malformed = 0
-                    assert self._calls is not None
-                    end = await self._calls.perform(self._step, turn.control.calls)
+                    end = await calls.perform(self._step, turn.control.calls)
                     if end is not None:
                         return end
 
@@ -126,7 +125,7 @@ class AgentRun:
                     timeout_s=choice.timeout_s,
                     wait_s=max(self._request.model_wait_s, self._request.store_wait_s),
                 )
-            except ActivityError as error:
+            except FailureError as error:
                 if not (is_model_fault(error) and pinned.agent.fallback == "wait"):
                     raise
                 await workflow.sleep(timedelta(seconds=wait_s))
@@ -160,7 +159,7 @@ class AgentRun:
             return await stubs.short(
                 CLOSE_RUN, request, activity_id="close", wait_s=self._request.store_wait_s, summary=end.outcome.value
             )
-        except ActivityError as error:
+        except FailureError as error:
             fault = end_of_fault(error)
             return report_without_store(request.run_id, fault, pinned.goal, self._totals, steps)
         finally:

@@ -1,4 +1,4 @@
-"""The calls of one proposal: short reads one after another, slow ones side by side, writes in order, approvals apart."""
+"""The calls of one proposal: short reads in turn, slow ones side by side, writes in order, approvals apart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,6 +8,7 @@ from temporalio import workflow
 
 from contracts.agent import PinnedTool
 from contracts.call import CallResult, CallStatus, ExecuteTool
+from contracts.decision import Requirement
 from contracts.event import RunRequest
 from contracts.outcome import Outcome, OutcomeReason
 from contracts.run_activities import (
@@ -44,6 +45,7 @@ class Calls:
         self._pinned = pinned
         self._ballot = ballot
         self._enter = enter
+        self._tools = {tool.name: tool for tool in pinned.agent.tools}
         self._lines: list[str] = []
         self.waited_s = 0.0
         """Time spent waiting for people, in seconds."""
@@ -124,7 +126,7 @@ class Calls:
         requirement = result.control.requirement
         if requirement is None:
             return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, "approval needed, but no requirement given")
-        opened = await self._open(step, index, call, result)
+        opened = await self._open(step, index, call, result.visit, requirement)
         self._enter("waiting_for_people")
         left_s = opened.expires_at - workflow.now().timestamp()
         try:
@@ -141,9 +143,9 @@ class Calls:
         await self._settle(step, index, call, opened, "granted")
         return grant
 
-    async def _open(self, step: int, index: int, call: CallControl, result: CallResult) -> ApprovalOpened:
-        requirement = result.control.requirement
-        assert requirement is not None
+    async def _open(
+        self, step: int, index: int, call: CallControl, visit: int, requirement: Requirement
+    ) -> ApprovalOpened:
         self._ballot.expect()
         opened: ApprovalOpened | None = None
         try:
@@ -155,19 +157,19 @@ class Calls:
                     definition=self._pinned.definition,
                     step=step,
                     call=index,
-                    visit=result.visit,
+                    visit=visit,
                     tool=call.tool,
                     arguments_digest=call.arguments_digest,
                     requirement=requirement,
                 ),
-                activity_id=f"s{step}-c{index}-ask{result.visit}",
+                activity_id=f"s{step}-c{index}-ask{visit}",
                 timeout_s=60,
                 wait_s=self._request.store_wait_s,
                 summary=f"step {step}: ask {requirement.in_words()} about {call.tool}",
             )
+            return opened
         finally:
             self._ballot.open(opened, workflow.now().timestamp())
-        return opened
 
     async def _settle(
         self, step: int, index: int, call: CallControl, opened: ApprovalOpened, state: ApprovalState
@@ -213,9 +215,8 @@ class Calls:
         )
 
     def _tool(self, call: CallControl) -> PinnedTool:
-        tool = self._pinned.agent.tool(call.tool)
-        assert tool is not None
-        return tool
+        """The pinned tool. Proposals are validated against the pinned tools before they get here."""
+        return self._tools[call.tool]
 
     def _note(self, result: CallResult) -> None:
         if len(self._lines) < _MAX_LINES:

@@ -34,17 +34,18 @@ def end_of_limit(limit: str, on_exceeded: OnExceeded) -> End:
     return End(outcome, OutcomeReason.LIMIT_REACHED, f"limit {limit}")
 
 
-def end_of_fault(error: ActivityError) -> End:
+def end_of_fault(error: FailureError) -> End:
     """An activity failed for good."""
     fault = _root(error)
     if isinstance(fault, ApplicationError) and fault.type in _FAULTS:
         outcome, reason = _FAULTS[fault.type]
         return End(outcome, reason, fault.message[:500])
     words = fault.message if isinstance(fault, FailureError) else str(fault)
-    return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, f"{error.activity_type}: {words}"[:500])
+    where = f"{error.activity_type}: " if isinstance(error, ActivityError) else ""
+    return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, f"{where}{words}"[:500])
 
 
-def is_model_fault(error: ActivityError) -> bool:
+def is_model_fault(error: FailureError) -> bool:
     """Whether it failed because no model could be had, for now."""
     fault = _root(error)
     return isinstance(fault, ApplicationError) and fault.type == MODEL_UNAVAILABLE
@@ -70,9 +71,9 @@ def report_without_store(run_id: str, end: End, goal: str, totals: RunTotals, st
     )
 
 
-def _root(error: ActivityError) -> BaseException:
-    """The fault itself: a timeout of all retries carries the last attempt's fault as its cause."""
-    cause: BaseException = error.cause or error
-    while isinstance(cause, ActivityTimeoutError) and cause.cause is not None:
+def _root(error: FailureError) -> BaseException:
+    """The fault itself. Regular activities wrap it, local ones do not; a timeout carries the last one."""
+    cause: BaseException = error
+    while isinstance(cause, ActivityError | ActivityTimeoutError) and cause.cause is not None:
         cause = cause.cause
     return cause

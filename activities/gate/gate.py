@@ -8,7 +8,16 @@ from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
 from activities.gate.unsettled import clear_doubt
 from activities.gate.values import RunValues
-from activities.gate.visit import StoredControl, Visit, control_of, result_of, schema_unchanged, stored_result, visit_of
+from activities.gate.visit import (
+    StoredControl,
+    Visit,
+    control_of,
+    key_of,
+    result_of,
+    schema_unchanged,
+    stored_result,
+    visit_of,
+)
 from activities.gate.writes import ledger_columns, perform_write
 from activities.transcript import message_row, tool_message
 from contracts.audit import CallDecided
@@ -17,7 +26,7 @@ from contracts.decision import DecisionRecord
 from contracts.tool import Effect, Tool
 from policy.provenance import Trace
 from policy.request import missing_steps
-from store.journal import Admission, admit_call, load_call
+from store.journal import Admission, AdmissionRequest, admit_call, load_call
 
 __all__ = ["Gate"]
 
@@ -53,21 +62,13 @@ class Gate:
                 return outcome
             if outcome.detail == "repeated":
                 repeated = not repeated
-        engine_fault(f"step {request.step} call {request.call} found no rest in {MAX_ROUNDS} rounds")
+        return engine_fault(f"step {request.step} call {request.call} found no rest in {MAX_ROUNDS} rounds")
 
     async def _load(self, request: ExecuteTool) -> Visit:
         agent = await self._engine.definition(request.tenant, request.definition)
         known = self._values.known_until(request.tenant, request.run_id)
         loaded = await load_call(
-            self._engine.db,
-            request.tenant,
-            request.run_id,
-            request.step,
-            request.call,
-            request.visit,
-            agent=agent.name,
-            tool=request.tool,
-            values_after=known,
+            self._engine.db, key_of(request), agent=agent.name, tool=request.tool, values_after=known
         )
         if loaded is None:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
@@ -128,22 +129,18 @@ class Gate:
         verdict: Literal["read", "write"] = "write" if tool.effect is Effect.WRITE else "read"
         admission = await admit_call(
             self._engine.db,
-            visit.request.tenant,
-            visit.request.run_id,
-            visit.request.step,
-            visit.request.call,
-            visit.request.visit,
-            agent=visit.agent.name,
-            tool=tool.name,
-            version=visit.loaded.run.version,
-            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
-            repeated=repeated,
-            verdict=verdict,
-            control="",
-            message=None,
-            audit=_decided(visit, "admitted", None, "", record, judgement.traces),
-            limit_tool_calls=visit.agent.limits.tool_calls,
-            effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
+            visit.key,
+            AdmissionRequest(
+                agent=visit.agent.name,
+                tool=tool.name,
+                version=visit.loaded.run.version,
+                agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
+                repeated=repeated,
+                verdict=verdict,
+                audit=_decided(visit, "admitted", None, "", record, judgement.traces),
+                limit_tool_calls=visit.agent.limits.tool_calls,
+                effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
+            ),
         )
         match admission.kind:
             case "admitted" if verdict == "write":
@@ -183,22 +180,19 @@ class Gate:
         answer = message_row(tool_message(visit.call.call_id, visit.pinned.name, error=message)) if told else None
         admission = await admit_call(
             self._engine.db,
-            visit.request.tenant,
-            visit.request.run_id,
-            visit.request.step,
-            visit.request.call,
-            visit.request.visit,
-            agent=visit.agent.name,
-            tool=visit.pinned.name,
-            version=visit.loaded.run.version,
-            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
-            repeated=repeated,
-            verdict="record",
-            control=StoredControl(**control.model_dump(), message=message).model_dump_json(),
-            message=answer,
-            audit=_decided(visit, "settled", status, message, record, traces or {}),
-            limit_tool_calls=visit.agent.limits.tool_calls,
-            effect=None,
+            visit.key,
+            AdmissionRequest(
+                agent=visit.agent.name,
+                tool=visit.pinned.name,
+                version=visit.loaded.run.version,
+                agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
+                repeated=repeated,
+                verdict="record",
+                control=StoredControl(**control.model_dump(), message=message).model_dump_json(),
+                message=answer,
+                audit=_decided(visit, "settled", status, message, record, traces or {}),
+                limit_tool_calls=visit.agent.limits.tool_calls,
+            ),
         )
         if admission.kind != "recorded":
             return admission

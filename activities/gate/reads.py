@@ -1,7 +1,7 @@
 """Perform an admitted read. It changes nothing outside, so it may be tried again."""
 
 from activities.engine import Engine
-from activities.gate.finish import finish
+from activities.gate.finish import Ended, finish
 from activities.gate.run_tool import attempt_tool, pause_before
 from activities.gate.visit import Visit
 from contracts.call import CallResult, CallStatus
@@ -21,11 +21,9 @@ async def perform_read(
         found = await attempt_tool(engine, visit, tool)
         attempt += 1
         if found.kind == "done":
-            return await finish(
-                engine, visit, tool, admission, record, CallStatus.RAN, attempts=attempt, output=found.output
-            )
+            ended = Ended(status=CallStatus.RAN, attempts=attempt, output=found.output)
+            return await finish(engine, visit, tool, admission, record, ended)
         if found.kind == "rejected" or attempt >= tool.attempts:
-            return await finish(
-                engine, visit, tool, admission, record, CallStatus.FAILED, attempts=attempt, message=found.message
-            )
+            ended = Ended(status=CallStatus.FAILED, attempts=attempt, message=found.message)
+            return await finish(engine, visit, tool, admission, record, ended)
         await pause_before(attempt - 1, found.wait_s)

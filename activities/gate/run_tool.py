@@ -51,7 +51,7 @@ async def attempt_tool(engine: Engine, visit: Visit, tool: Tool) -> Attempt:
         return Attempt("ambiguous", code=fault.code, message=str(fault))
     except TimeoutError:
         return Attempt("ambiguous", code="timeout", message=f"{tool.name} took longer than {tool.timeout_s:g} s")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an agent's tool may raise anything; what it did before is not known
         activity.logger.exception("tool %s raised", tool.name)
         return Attempt("ambiguous", code="tool_fault", message=f"{tool.name} failed: {type(error).__name__}")
     return Attempt("done", output=output)
@@ -71,7 +71,7 @@ async def probe_effect(engine: Engine, visit: Visit, tool: Tool) -> Probe:
     try:
         async with asyncio.timeout(tool.timeout_s):
             return await tool.probe(typed, context, visit.effect_key)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - no answer is no proof
         activity.logger.warning("probe of %s failed: %s", tool.name, type(error).__name__)
         return Probe(state="unclear")
 
@@ -84,7 +84,7 @@ async def preview_of(engine: Engine, visit: Visit, tool: Tool) -> Preview | None
     try:
         async with asyncio.timeout(tool.timeout_s):
             return await tool.preview(tool.args_model.model_validate(visit.arguments), context)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an approver can decide without it
         activity.logger.warning("preview of %s failed: %s", tool.name, type(error).__name__)
         return None
 

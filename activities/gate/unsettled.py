@@ -1,4 +1,4 @@
-"""A write that an earlier attempt or visit left behind: wait for its lease, find out what became of it, or stay in doubt."""
+"""A write that an earlier attempt left behind: wait for its lease, find out what became of it, or stay in doubt."""
 
 from datetime import timedelta
 from typing import Literal
@@ -16,7 +16,7 @@ from contracts.call import CallResult, CallStatus, EffectState
 from contracts.canonical import canonical_bytes
 from contracts.run_activities import LEASE_HELD
 from contracts.tool import Probe, Tool
-from store.effects import doubt_effect, resolve_effect
+from store.effects import Resolution, doubt_effect, resolve_effect
 from store.journal import Admission, EffectNow
 
 __all__ = ["clear_doubt"]
@@ -45,7 +45,7 @@ async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["deci
         case EffectState.UNKNOWN:
             return await _unknown(engine, visit, tool, effect)
         case state:
-            engine_fault(f"effect {visit.effect_key} is {state} but its call is not settled")
+            return engine_fault(f"effect {visit.effect_key} is {state} but its call is not settled")
 
 
 async def _in_flight(engine: Engine, visit: Visit, effect: EffectNow | None) -> Admission:
@@ -58,7 +58,7 @@ async def _in_flight(engine: Engine, visit: Visit, effect: EffectNow | None) -> 
             next_retry_delay=timedelta(seconds=left_s + 1),
         )
     doubt = EffectDoubted(step=request.step, call=request.call, visit=request.visit).model_dump_json()
-    await doubt_effect(engine.db, request.tenant, request.run_id, request.step, request.call, doubt)
+    await doubt_effect(engine.db, visit.key, doubt)
     return _AGAIN
 
 
@@ -88,16 +88,10 @@ async def _resolve(
     status = CallStatus.RAN if known else CallStatus.UNKNOWN
     control = control_of(status, told=known, effect=state, retry_after_s=None if known else DOUBT_RETRY_S)
     answer = message_row(tool_message(visit.call.call_id, tool.name, output=output)) if known else None
-    stored = await resolve_effect(
-        engine.db,
-        request.tenant,
-        request.run_id,
-        request.step,
-        request.call,
-        request.visit,
+    found = Resolution(
         tool=tool.name,
         effect_fence=effect.fence,
-        state=state.value,
+        state=state,
         output=canonical_bytes(output).decode() if output is not None else None,
         error=words,
         control=StoredControl(**control.model_dump(), message=words).model_dump_json(),
@@ -107,4 +101,5 @@ async def _resolve(
             how="probe" if known else "no_proof", detail=probe.state,
         ).model_dump_json(),
     )  # fmt: skip
+    stored = await resolve_effect(engine.db, visit.key, found)
     return result_of(visit, control, output=output, message=words) if stored else _AGAIN

@@ -16,9 +16,18 @@ from contracts.model import AssistantMessage
 from contracts.tool import Tool
 from contracts.turn import CallContent
 from policy.provenance import ValueIndex
-from store.journal import LoadedCall
+from store.journal import CallKey, LoadedCall
 
-__all__ = ["StoredControl", "Visit", "control_of", "result_of", "schema_unchanged", "stored_result", "visit_of"]
+__all__ = [
+    "StoredControl",
+    "Visit",
+    "control_of",
+    "key_of",
+    "result_of",
+    "schema_unchanged",
+    "stored_result",
+    "visit_of",
+]
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,11 @@ class Visit:
     """What entered the run so far."""
 
     @property
+    def key(self) -> CallKey:
+        """Key of the journal."""
+        return key_of(self.request)
+
+    @property
     def arguments(self) -> JsonObject:
         """Canonical arguments."""
         return self.call.arguments
@@ -47,6 +61,11 @@ class Visit:
     def effect_key(self) -> str:
         """Key of the ledger, and of the service's idempotency: never of an attempt."""
         return f"{self.request.run_id}/{self.request.step}/{self.request.call}"
+
+
+def key_of(request: ExecuteTool) -> CallKey:
+    """Key of the journal."""
+    return CallKey(request.tenant, request.run_id, request.step, request.call, request.visit)
 
 
 def visit_of(engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: LoadedCall) -> Visit:
@@ -64,7 +83,7 @@ def visit_of(engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: L
     if request.call >= len(answer.calls) or answer.calls[request.call].tool != request.tool:
         engine_fault(f"call {request.call} of step {request.step} is not {request.tool}")
     live = engine.registry.agents.get(agent.name)
-    tools = live.tools if live else {}
+    tools: Mapping[str, Tool] = live.tools if live else {}
     tool = tools.get(request.tool)
     proposed = answer.calls[request.call]
     parsed = parse_call(proposed, tools)
@@ -133,8 +152,7 @@ def stored_result(visit: Visit) -> CallResult:
             message = str(text.get("error", ""))
         else:
             output = text
-    decided = json.loads(visit.loaded.stored_decision) if visit.loaded.stored_decision else {}
-    decision = decided.get("decision")
+    decision = json_object(visit.loaded.stored_decision).get("decision")
     return result_of(
         visit, control, output=output, message=message,
         decision=None if decision is None else DecisionRecord.model_validate(decision),

@@ -2,8 +2,8 @@
 
 from activities.credentials import CREDENTIAL_LIFETIME_S
 from activities.engine import Engine
-from activities.gate.finish import finish
-from activities.gate.run_tool import attempt_tool, pause_before, probe_effect
+from activities.gate.finish import Ended, finish
+from activities.gate.run_tool import Attempt, attempt_tool, pause_before, probe_effect
 from activities.gate.visit import Visit
 from contracts.base import JsonObject
 from contracts.call import CallResult, CallStatus, EffectState
@@ -49,63 +49,53 @@ async def perform_write(
     """Send a write. Repeated only where nothing was sent, or where the service honours the key."""
     start = await start_effect(
         engine.db,
-        visit.request.tenant,
-        visit.request.run_id,
-        visit.request.step,
-        visit.request.call,
+        visit.key,
         admission.effect_fence,
         agent=visit.agent.name,
         tool=tool.name,
         lease_s=lease_s(tool),
         credential_s=lease_s(tool) + CREDENTIAL_LIFETIME_S,
     )
-    if start.kind == "halted":
-        return await finish(
-            engine, visit, tool, admission, record, CallStatus.HALTED,
-            attempts=0, message=f"halted: {start.detail}", effect=EffectState.PREPARED,
-        )  # fmt: skip
-    if start.kind == "lost":
-        return Admission(kind="stale", fence=0, effect_fence=0, detail="a later attempt took over")
-    return await _send(engine, visit, tool, admission, record)
+    match start.kind:
+        case "lost":
+            return Admission(kind="stale", fence=0, effect_fence=0, detail="a later attempt took over")
+        case "halted":
+            ended = Ended(
+                status=CallStatus.HALTED, attempts=0, message=f"halted: {start.detail}", effect=EffectState.PREPARED
+            )
+        case "started":
+            ended = await _send(engine, visit, tool)
+    return await finish(engine, visit, tool, admission, record, ended)
 
 
-async def _send(
-    engine: Engine, visit: Visit, tool: Tool, admission: Admission, record: DecisionRecord
-) -> CallResult | Admission:
+async def _send(engine: Engine, visit: Visit, tool: Tool) -> Ended:
+    """Send within the tool's attempts, and say what is known then."""
+    # True once anything left this process under the key: from then on silence is doubt, not failure.
     sent = visit.loaded.effect is not None and visit.loaded.effect.attempts > 0
     attempt = 0
     while True:
         found = await attempt_tool(engine, visit, tool)
         attempt += 1
         if found.kind == "done":
-            return await finish(
-                engine, visit, tool, admission, record, CallStatus.RAN,
-                attempts=attempt, output=found.output, effect=EffectState.SUCCEEDED,
-            )  # fmt: skip
+            return Ended(status=CallStatus.RAN, attempts=attempt, output=found.output, effect=EffectState.SUCCEEDED)
         if found.kind == "rejected" and (not sent or tool.key_window_s):
             # Under an honoured key a rejection is the key's answer: nothing was done by an earlier attempt either.
-            return await finish(
-                engine, visit, tool, admission, record, CallStatus.FAILED,
-                attempts=attempt, message=found.message, effect=EffectState.FAILED_FINAL,
-            )  # fmt: skip
+            return _failed(attempt, found)
         sent = sent or found.kind != "not_sent"
-        again = attempt < tool.attempts and (found.kind == "not_sent" or tool.key_window_s > 0)
-        if not again:
+        if attempt >= tool.attempts or (sent and not tool.key_window_s):
             break
         await pause_before(attempt - 1, found.wait_s)
     if not sent:
-        return await finish(
-            engine, visit, tool, admission, record, CallStatus.FAILED,
-            attempts=attempt, message=found.message, effect=EffectState.FAILED_FINAL,
-        )  # fmt: skip
+        return _failed(attempt, found)
     probe = await probe_effect(engine, visit, tool)
     if probe.state == "done":
-        return await finish(
-            engine, visit, tool, admission, record, CallStatus.RAN,
-            attempts=attempt, output=probe.output or {}, effect=EffectState.SUCCEEDED,
-        )  # fmt: skip
+        return Ended(status=CallStatus.RAN, attempts=attempt, output=probe.output or {}, effect=EffectState.SUCCEEDED)
     # Absent is no proof yet: what was sent may still arrive while its credential is valid.
-    return await finish(
-        engine, visit, tool, admission, record, CallStatus.UNKNOWN,
-        attempts=attempt, message=found.message, effect=EffectState.UNKNOWN, retry_after_s=DOUBT_RETRY_S,
+    return Ended(
+        status=CallStatus.UNKNOWN, attempts=attempt, message=found.message, effect=EffectState.UNKNOWN,
+        retry_after_s=DOUBT_RETRY_S,
     )  # fmt: skip
+
+
+def _failed(attempts: int, found: Attempt) -> Ended:
+    return Ended(status=CallStatus.FAILED, attempts=attempts, message=found.message, effect=EffectState.FAILED_FINAL)

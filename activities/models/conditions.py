@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator
 from activities.models.conversation import ABSENT, Conversation
 from contracts.base import Record
 
-__all__ = ["Condition", "When"]
+__all__ = ["Condition", "Test", "When"]
 
 
 def _names(value: object) -> object:
@@ -103,10 +103,14 @@ def _condition(value: object) -> object:
     return tests if tests and known.issuperset(tests) else {"equals": cast("object", value)}
 
 
+Test = Annotated[Condition, BeforeValidator(_condition)]
+"""A condition, or short for one: a plain value that must be equal."""
+
+
 class When(Record):
     """Conditions over the conversation; all that are given must hold, none at all always holds."""
 
-    where: dict[str, Annotated[Condition, BeforeValidator(_condition)]] = Field(default_factory=dict)
+    where: dict[str, Test] = Field(default_factory=dict)
     """Tests by reference."""
     called: Names = ()
     """Tools that the model has proposed already."""

@@ -41,7 +41,7 @@ def run_file(connection: Connection, file: Path) -> None:
 
 
 def upgrade(url: str) -> None:
-    """Migrate the database at a `postgresql://` address, as the owner of its tables. Repeatable, safe to run at once."""
+    """Migrate the database at a `postgresql://` address, as the owner of its tables. May be repeated."""
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     config = _config()
     try:

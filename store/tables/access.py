@@ -4,7 +4,9 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
+
+from store.tables.base import Table
 
 __all__ = ["Account", "AgentState", "Session", "Switch", "VoteKey"]
 
@@ -13,7 +15,7 @@ def _at(*, nullable: bool = False) -> Column[datetime]:
     return Column(DateTime(timezone=True), nullable=nullable, server_default=None if nullable else text("now()"))
 
 
-class AgentState(SQLModel, table=True):
+class AgentState(Table, table=True):
     """An agent as principal of a tenant. Without a row it is off."""
 
     __tablename__ = "agent_states"
@@ -29,7 +31,7 @@ class AgentState(SQLModel, table=True):
     changed_at: datetime = Field(sa_column=_at())
 
 
-class Switch(SQLModel, table=True):
+class Switch(Table, table=True):
     """A kill switch that is or was on. Tenant `*` holds for all."""
 
     __tablename__ = "switches"
@@ -56,7 +58,7 @@ class Switch(SQLModel, table=True):
     released_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
 
 
-class Account(SQLModel, table=True):
+class Account(Table, table=True):
     """A local account: the embedded default for signing in."""
 
     __tablename__ = "accounts"
@@ -77,7 +79,7 @@ class Account(SQLModel, table=True):
     created_at: datetime = Field(sa_column=_at())
 
 
-class Session(SQLModel, table=True):
+class Session(Table, table=True):
     """A browser or CLI session. Only the hash of its token is kept."""
 
     __tablename__ = "sessions"
@@ -90,7 +92,7 @@ class Session(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 
-class VoteKey(SQLModel, table=True):
+class VoteKey(Table, table=True):
     """A public key of the approvals service. No tenant: it is the installation's."""
 
     __tablename__ = "vote_keys"

@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from sqlalchemy import Column, DateTime, Index, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
+
+from store.tables.base import Table
 
 __all__ = ["ApprovalRequest", "VoteRow"]
 
@@ -12,7 +14,7 @@ def _at(*, nullable: bool = False, default: str | None = None) -> Column[datetim
     return Column(DateTime(timezone=True), nullable=nullable, server_default=text(default) if default else None)
 
 
-class ApprovalRequest(SQLModel, table=True):
+class ApprovalRequest(Table, table=True):
     """A question to people, bound to exactly what is shown."""
 
     __tablename__ = "approval_requests"
@@ -48,7 +50,7 @@ class ApprovalRequest(SQLModel, table=True):
     closed_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
 
 
-class VoteRow(SQLModel, table=True):
+class VoteRow(Table, table=True):
     """A signed vote, and what the run said to it."""
 
     __tablename__ = "votes"

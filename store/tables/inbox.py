@@ -4,12 +4,14 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
+
+from store.tables.base import Table
 
 __all__ = ["Alarm", "InboxRow"]
 
 
-class InboxRow(SQLModel, table=True):
+class InboxRow(Table, table=True):
     """One accepted event. Kept longer than any redelivery and than Temporal's retention."""
 
     __tablename__ = "inbox"
@@ -41,7 +43,7 @@ class InboxRow(SQLModel, table=True):
     started_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
 
 
-class Alarm(SQLModel, table=True):
+class Alarm(Table, table=True):
     """Something that a person should look at."""
 
     __tablename__ = "alarms"

@@ -1,10 +1,13 @@
 """Runs: definition, projection, hot state, transcript, journal, effects ledger, audit chain."""
 
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
+
+from store.tables.base import Table
 
 __all__ = ["AuditRow", "Definition", "EffectRow", "JournalRow", "MessageRow", "RunRow", "RunState"]
 
@@ -16,10 +19,11 @@ def _now(*, nullable: bool = False) -> Column[datetime]:
 
 
 def _json(default: str = "{}") -> Column[JsonColumn]:
-    return Column(JSONB, nullable=False, server_default=text(f"'{default}'::jsonb"))
+    column = Column(JSONB, nullable=False, server_default=text(f"'{default}'::jsonb"))
+    return cast("Column[JsonColumn]", column)
 
 
-class Definition(SQLModel, table=True):
+class Definition(Table, table=True):
     """A pinned agent definition, by digest."""
 
     __tablename__ = "definitions"
@@ -31,7 +35,7 @@ class Definition(SQLModel, table=True):
     created_at: datetime = Field(sa_column=_now())
 
 
-class RunRow(SQLModel, table=True):
+class RunRow(Table, table=True):
     """One run, for lists and pages. Written at its start and its end only."""
 
     __tablename__ = "runs"
@@ -64,11 +68,11 @@ class RunRow(SQLModel, table=True):
     """`RunReport` as JSON. Content."""
 
 
-class RunState(SQLModel, table=True):
+class RunState(Table, table=True):
     """The hot row of a run: chain head, counters, limits. Narrow, so that its many updates stay cheap."""
 
     __tablename__ = "run_state"
-    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
     tenant: str = Field(primary_key=True)
     run_id: str = Field(primary_key=True)
     version: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
@@ -95,7 +99,7 @@ class RunState(SQLModel, table=True):
     closed: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
-class MessageRow(SQLModel, table=True):
+class MessageRow(Table, table=True):
     """One message of the transcript, once."""
 
     __tablename__ = "messages"
@@ -111,7 +115,7 @@ class MessageRow(SQLModel, table=True):
     """`Message` as JSON text."""
 
 
-class JournalRow(SQLModel, table=True):
+class JournalRow(Table, table=True):
     """Result of one step's model call (call -1) or of one visit of a tool call. Insert, or return what is stored."""
 
     __tablename__ = "journal"
@@ -140,7 +144,7 @@ class JournalRow(SQLModel, table=True):
     done_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
 
 
-class EffectRow(SQLModel, table=True):
+class EffectRow(Table, table=True):
     """Effects ledger: one write, keyed by (run, step, call), never by attempt."""
 
     __tablename__ = "effects"
@@ -185,7 +189,7 @@ class EffectRow(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=_now())
 
 
-class AuditRow(SQLModel, table=True):
+class AuditRow(Table, table=True):
     """Append-only record, chained per run: `hash = sha256(previous hash || body)`."""
 
     __tablename__ = "audit"

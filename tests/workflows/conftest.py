@@ -16,9 +16,7 @@ def credential_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 
 
 @pytest.fixture(scope="session")
-def shared_backoffice(
-    credential_key: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Server]:
+def shared_backoffice(credential_key: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     with Server(tmp_path_factory.mktemp("backoffice"), str(credential_key[1]), BACKOFFICE_FAULT_HANG_S="3") as server:
         yield server
 

@@ -1,14 +1,169 @@
 """Whole runs on the real store, the real Temporal server and the real back office."""
 
-import pytest
+import uuid
+from typing import Any
 
-from contracts.outcome import Outcome, OutcomeReason
+import pytest
+from temporalio.client import WorkflowHandle
+
+from contracts.base import JsonObject
+from contracts.call import EffectState
+from contracts.canonical import digest, run_id_for
+from contracts.event import EventOrigin, RunRequest
+from contracts.outcome import Outcome, OutcomeReason, RunReport
+from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
+from store.effects import list_effects
 from tests.installation import Installation
+from workflows.agent_run import AgentRun
+
+SMALL, LARGE, HUGE, INJECTED = "TIC-2001", "TIC-2006", "TIC-2002", "TIC-2003"
+Handle = WorkflowHandle[AgentRun, RunReport]
+
+
+def ended(report: RunReport) -> tuple[Outcome, OutcomeReason]:
+    return report.outcome, report.reason
+
+
+def orders(refunds: list[JsonObject]) -> list[object]:
+    return [refund["order_id"] for refund in refunds]
 
 
 @pytest.mark.req("D2")
 async def test_a_small_refund_runs_alone_and_happens_once(installation: Installation) -> None:
-    handle = await installation.start({"ticket_id": "TIC-2001"})
+    report = await (await installation.start({"ticket_id": SMALL})).result()
+    assert ended(report) == (Outcome.COMPLETED, OutcomeReason.DONE)
+    assert orders(installation.refunds()) == ["ORD-1001"]
+    assert report.totals.effects >= 1
+
+
+@pytest.mark.req("A1")
+async def test_a_large_refund_waits_for_a_person_and_then_happens_once(installation: Installation) -> None:
+    handle = await installation.start({"ticket_id": LARGE})
+    request = await installation.open_request(handle)
+    assert installation.refunds() == []
+    assert isinstance(await installation.vote(handle, request, "lena"), VoteAccepted)
     report = await handle.result()
-    assert (report.outcome, report.reason) == (Outcome.COMPLETED, OutcomeReason.DONE)
-    assert [refund["order_id"] for refund in installation.refunds()] == ["ORD-1001"]
+    assert ended(report) == (Outcome.COMPLETED, OutcomeReason.DONE)
+    assert orders(installation.refunds()) == ["ORD-1007"]
+
+
+@pytest.mark.req("A4")
+async def test_a_huge_refund_takes_two_distinct_persons(installation: Installation) -> None:
+    handle = await installation.start({"ticket_id": HUGE})
+    request = await installation.open_request(handle)
+    assert isinstance(await installation.vote(handle, request, "fay"), VoteAccepted)
+    assert await installation.vote(handle, request, "finn", same_person_as="fay") == VoteRefused(
+        refusal=VoteRefusal.SAME_PERSON
+    )
+    assert installation.refunds() == []
+    assert isinstance(await installation.vote(handle, request, "finn"), VoteAccepted)
+    assert ended(await handle.result()) == (Outcome.COMPLETED, OutcomeReason.DONE)
+    assert orders(installation.refunds()) == ["ORD-1002"]
+
+
+@pytest.mark.req("A1")
+async def test_a_denied_refund_does_not_happen(installation: Installation) -> None:
+    handle = await installation.start({"ticket_id": LARGE})
+    request = await installation.open_request(handle)
+    answer = await installation.vote(handle, request, "lena", verdict=Verdict.DENY, reason="No photo of the damage")
+    assert isinstance(answer, VoteAccepted)
+    report = await handle.result()
+    assert report.outcome is Outcome.ESCALATED
+    assert installation.refunds() == []
+
+
+@pytest.mark.req("A4")
+@pytest.mark.parametrize(
+    ("person", "changes", "refusal"),
+    [
+        ("eve", {}, VoteRefusal.NOT_ELIGIBLE),
+        ("fay", {}, VoteRefusal.NOT_ELIGIBLE),
+        ("lena", {"digest": digest("something else")}, VoteRefusal.WRONG_DIGEST),
+        ("lena", {"expires_at": 1}, VoteRefusal.EXPIRED),
+    ],
+)
+async def test_a_vote_that_does_not_count_changes_nothing(
+    installation: Installation, person: str, changes: dict[str, Any], refusal: VoteRefusal
+) -> None:
+    handle = await installation.start({"ticket_id": LARGE})
+    request = await installation.open_request(handle)
+    answer = await installation.vote(handle, request, person, **changes)
+    assert answer == VoteRefused(refusal=refusal)
+    assert (await handle.query(AgentRun.snapshot)).open_requests == (request.request_id,)
+    await handle.cancel()
+    await handle.result()
+    assert installation.refunds() == []
+
+
+@pytest.mark.req("P8")
+async def test_an_injected_ticket_moves_nobody_elses_money(installation: Installation) -> None:
+    report = await (await installation.start({"ticket_id": INJECTED})).result()
+    assert report.outcome is Outcome.ESCALATED
+    assert installation.refunds() == []
+    assert report.content.packet is not None
+    assert any("support-refund-own-order" in line for line in report.content.packet.blocked_by)
+
+
+@pytest.mark.req("D2")
+async def test_a_cancelled_run_says_so_and_does_nothing_more(installation: Installation) -> None:
+    handle = await installation.start({"ticket_id": LARGE})
+    await installation.open_request(handle)
+    await handle.cancel()
+    assert ended(await handle.result()) == (Outcome.CANCELLED, OutcomeReason.REQUESTED)
+    assert installation.refunds() == []
+
+
+@pytest.mark.req("E2")
+async def test_a_run_that_no_event_vouches_for_ends_before_it_begins(installation: Installation) -> None:
+    run_id = run_id_for("acme", "support-tickets", uuid.uuid4().hex)
+    origin = EventOrigin(endpoint="support-tickets", event_id="/helpdesk/acme#forged", body_digest=digest({}))
+    request = RunRequest(tenant="acme", run_id=run_id, agent="support_refund", origin=origin)
+    report = await installation.client.execute_workflow(
+        AgentRun.run, request, id=run_id, task_queue=installation.settings.temporal_task_queue
+    )
+    assert ended(report) == (Outcome.FAILED_SAFE, OutcomeReason.NOT_ADMITTED)
+
+
+@pytest.mark.req("T4")
+@pytest.mark.parametrize("mode", ["timeout_before_effect", "timeout_after_effect", "status_500_after", "status_429"])
+async def test_a_refund_whose_answer_is_lost_happens_once(installation: Installation, mode: str) -> None:
+    installation.backoffice.plan_fault(mode)
+    handle = await installation.start({"ticket_id": SMALL})
+    assert ended(await handle.result()) == (Outcome.COMPLETED, OutcomeReason.DONE)
+    assert orders(installation.refunds()) == ["ORD-1001"]
+    states = [effect["state"] for effect in await list_effects(installation.db, "acme", handle.id)]
+    assert set(states) == {EffectState.SUCCEEDED}
+
+
+@pytest.mark.req("H8")
+@pytest.mark.parametrize(
+    ("scope", "target"), [("tenant", "*"), ("agent", "support_refund"), ("tool", "crm.read_ticket")]
+)
+async def test_a_kill_switch_stops_the_next_call(installation: Installation, scope: str, target: str) -> None:
+    async with installation.db.tenant("acme") as cursor:
+        await cursor.execute(
+            "insert into switches (tenant, scope, target, reason, set_by) values ('acme', %s, %s, 'drill', 'test')",
+            (scope, target),
+        )
+    report = await (await installation.start({"ticket_id": SMALL})).result()
+    assert ended(report) == (Outcome.ESCALATED, OutcomeReason.HALTED)
+    assert installation.refunds() == []
+
+
+@pytest.mark.req("I1")
+async def test_disabling_the_agent_stops_its_next_call(installation: Installation) -> None:
+    async with installation.db.tenant("acme") as cursor:
+        await cursor.execute("update agent_states set enabled = false, version = version + 1 where tenant = 'acme'")
+    report = await (await installation.start({"ticket_id": SMALL})).result()
+    assert ended(report) == (Outcome.ESCALATED, OutcomeReason.HALTED)
+
+
+@pytest.mark.req("T4")
+async def test_a_second_run_on_the_same_ticket_asks_before_it_refunds_again(installation: Installation) -> None:
+    await (await installation.start({"ticket_id": SMALL})).result()
+    handle = await installation.start({"ticket_id": SMALL})
+    request = await installation.open_request(handle)
+    assert "repeated" in request.view
+    await handle.cancel()
+    await handle.result()
+    assert orders(installation.refunds()) == ["ORD-1001"]
