@@ -165,7 +165,7 @@ def _up_in_background(settings: Settings, *, ui: bool) -> int:
     until_s = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < until_s:
         if process.poll() is not None:
-            raise CliError(f"{last_line(file).removeprefix('error: ') or 'the stack ended'} (log: {file})")
+            raise CliError(last_line(file).removeprefix("error: ") or f"the stack ended without a word. See {file}")
         found = stack_file.read(settings.stack_file)
         if found is not None and found.supervisor_pid == process.pid and found.state == "ready":
             _print_components(_observe(load_settings()))

@@ -7,10 +7,11 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -28,6 +29,7 @@ from workers.embedded.supervisor import Supervisor
 from workers.embedded.temporal import temporal_component
 
 START_LIMIT_S = 60
+SERVERS_PREFIX = "countersign-test-"
 # Tests may lose data when the machine loses power.
 FAST_AND_LOOSE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
 
@@ -61,10 +63,24 @@ def running(component: Component, log_folder: Path) -> Generator[None]:
         loop.close()
 
 
+def end_killed_sessions() -> None:
+    """End the servers of test sessions that were killed before they could: found by their folder's owner and name."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SERVERS_PREFIX}*-*"):
+        owner = folder.name.removeprefix(SERVERS_PREFIX).partition("-")[0]
+        if not owner.isdecimal() or psutil.pid_exists(int(owner)):
+            continue
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if any(str(folder) in argument for argument in process.cmdline()):
+                    process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """A short path: the socket of Postgres lies below it."""
-    folder = Path(tempfile.mkdtemp(prefix="countersign-test-"))
+    end_killed_sessions()
+    folder = Path(tempfile.mkdtemp(prefix=f"{SERVERS_PREFIX}{os.getpid()}-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

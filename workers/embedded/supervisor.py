@@ -119,6 +119,7 @@ class Supervisor:
                 failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, the person who waits must read it
                 failure = StackError(f"{kept.component.name}: {type(error).__name__}: {error}")
+                failure.__cause__ = error  # `countersign --debug up` shows it
             else:
                 return
             if not kept.ready.is_set():

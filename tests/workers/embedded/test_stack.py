@@ -1,5 +1,6 @@
 """The stack starts, survives kills, says what happens, and leaves nothing behind."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -13,9 +14,11 @@ import psycopg
 import pytest
 
 from settings.load import load_settings
+from tests.conftest import DatabaseAddresses
 from tests.workers.embedded.running_stack import RunningStack, processes_of, until
 from workers.embedded.lock import is_held
 from workers.embedded.ports import some_free
+from workers.embedded.state import observe
 
 PORTS = ("WEB", "INTAKE", "WORKER", "BACKOFFICE", "TEMPORAL", "TEMPORAL_UI")
 
@@ -172,6 +175,27 @@ def test_a_taken_port_is_replaced_and_said(place: Path) -> None:
             assert stack.record("web").address == f"http://127.0.0.1:{used}"
         finally:
             stack.stop()
+
+
+def test_servers_of_somebody_else_are_used_and_not_started(
+    place: Path, database: DatabaseAddresses, temporal_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.url)
+    monkeypatch.setenv("COUNTERSIGN_MIGRATION_DATABASE_URL", database.owner_url)
+    monkeypatch.setenv("COUNTERSIGN_TEMPORAL_ADDRESS", temporal_address)
+    stack = RunningStack()
+    try:
+        stack.until_said("READY web,backoffice")
+        assert [record.name for record in stack.file().components] == ["web", "backoffice"]
+        assert stack.file().settings == {}
+        assert get(stack.record("web").address) == database.url
+        state = asyncio.run(observe(load_settings()))
+        assert [(part.name, part.state) for part in state.components[:2]] == [
+            ("postgres", "external"),
+            ("temporal", "external"),
+        ]
+    finally:
+        stack.stop()
 
 
 def test_a_process_that_cannot_start_ends_the_start_with_its_reason(place: Path) -> None:
