@@ -14,6 +14,7 @@ from settings.endpoint_secrets import read_endpoint_secrets
 from settings.endpoints import load_endpoints
 from settings.temporal import connect
 from settings.tenants import load_tenants
+from store.agents import ensure_agent_states
 from store.database import Database
 from workers.intake.app import create_app
 from workers.intake.dispatch import Dispatcher
@@ -26,7 +27,8 @@ _KEEP_ALIVE_S = 30
 
 def build(settings: Settings) -> FastAPI:
     """The application as configured. Raises SettingsError."""
-    endpoints = load_endpoints(settings.endpoints_file, load_tenants(settings.tenants_file))
+    tenants = load_tenants(settings.tenants_file)
+    endpoints = load_endpoints(settings.endpoints_file, tenants)
     secrets = read_endpoint_secrets(endpoints, settings.endpoint_secrets_file, settings.state_dir)
     address = settings.database_address()
     store = Database(address, role=settings.database_role)
@@ -39,7 +41,10 @@ def build(settings: Settings) -> FastAPI:
             store_wait_s=settings.store_wait_s,
         )
 
-    dispatcher = Dispatcher(waiting=waiting, store=store, connect=engine)
+    # A new agent gets its first state before its first run: without a row it is off.
+    dispatcher = Dispatcher(
+        waiting=waiting, store=store, connect=engine, prepare=lambda: ensure_agent_states(store, tenants)
+    )
     receiver = Receiver(
         endpoints=endpoints,
         secrets=secrets,

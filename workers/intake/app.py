@@ -20,6 +20,7 @@ from workers.intake.receive import Receiver
 __all__ = ["create_app"]
 
 _LOG = logging.getLogger(__name__)
+_READY_TIMEOUT_S = 3
 _ABOUT = """
 Delivers backend events to agents. Each request is signed as [Standard Webhooks](https://www.standardwebhooks.com)
 describe (`webhook-id`, `webhook-timestamp`, `webhook-signature`) and carries one
@@ -54,7 +55,7 @@ _REQUEST_BODY: dict[str, Any] = {
                 "source": "/helpdesk/acme",
                 "type": "ticket.created",
                 "time": "2026-11-20T09:30:00Z",
-                "data": {"ticket_id": "TCK-2001"},
+                "data": {"ticket_id": "TIC-2001"},
             },
         },
         "application/json": {
@@ -126,8 +127,9 @@ def create_app(receiver: Receiver, dispatcher: Dispatcher, *databases: Database)
     @app.get("/readyz", response_model=Health, responses={503: {"model": Health}}, summary="Events can be stored")
     async def readyz() -> JSONResponse:
         try:
-            await is_reachable(receiver.store)
-        except StoreDown:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                await is_reachable(receiver.store)
+        except (StoreDown, TimeoutError):
             return JSONResponse(Health(status="unavailable", dispatcher=dispatcher.trouble).model_dump(), 503)
         return JSONResponse(Health(status="ok", dispatcher=dispatcher.trouble).model_dump())
 

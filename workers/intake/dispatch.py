@@ -48,6 +48,8 @@ class Dispatcher:
     """As the application role: quarantines, with an alarm."""
     connect: Callable[[], Awaitable[Engine]]
     """Connects to Temporal; raises SettingsError when it does not answer."""
+    prepare: Callable[[], Awaitable[object]] | None = None
+    """Must have succeeded once before any run is started; tried again while the store is down."""
     trouble: str = field(default="", init=False)
     """What keeps runs from being started; empty when nothing does."""
     _engine: Engine | None = field(default=None, init=False)
@@ -62,6 +64,9 @@ class Dispatcher:
         while not stop.is_set():
             self._woken.clear()
             try:
+                if self.prepare is not None:
+                    await self.prepare()
+                    self.prepare = None
                 claimed = await self.deliver_due()
             except StoreDown as error:
                 self._note(f"the store is down: {error}")

@@ -233,8 +233,14 @@ async def test_events_accepted_while_temporal_is_down_start_when_it_is_up(
                 return asyncio.run(all_started(intake))
 
         rows = await asyncio.to_thread(with_temporal)
+        states = intake.rows("select tenant, agent, stage, tier_ceiling from agent_states order by tenant, agent")
     assert {row["state"] for row in rows} == {"started"}
     assert len(rows) == 5
+    assert [(row["tenant"], row["agent"], row["stage"]) for row in states] == [
+        ("acme", "other_agent", "off"),
+        ("acme", "support_refund", "gated_writes"),
+        ("globex", "support_refund", "gated_writes"),
+    ], "every agent of the tenants' file has a state before its first run"
 
 
 async def all_started(intake: Intake) -> list[dict[str, object]]:
