@@ -23,9 +23,9 @@ class InboxRow(Table, table=True):
     endpoint: str = Field(primary_key=True)
     event_id: str = Field(primary_key=True)
     body_digest: str
-    """SHA-256 of the body as received."""
+    """Digest of the event, `AcceptedEvent.body_digest`: equal in every delivery of it."""
     event: str
-    """The event as JSON text: type, source, subject, time, data. Content."""
+    """The `AcceptedEvent` as canonical JSON text. Content."""
     agent: str
     """The agent that the endpoint's configuration chose."""
     run_id: str

@@ -74,6 +74,7 @@ def test_store_that_is_down_means_come_back(tmp_path: Path, free_port: Port) -> 
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
         assert httpx.get(f"{intake.url}/healthz").status_code == 200
         assert "nobody" not in answer.text + ready.text
+        intake.kill()  # a polite end would wait for the dispatcher, which waits for the store
 
 
 @pytest.mark.req("E2")
