@@ -19,6 +19,7 @@ __all__ = ["GROUPS", "build", "main", "run"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "cli.demo": ("demo",),
         "cli.stack": ("up", "down", "status", "doctor", "config"),
         "cli.agent": ("agent",),
         "cli.events": ("send", "events"),

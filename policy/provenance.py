@@ -5,9 +5,8 @@ number can match by chance. Labels are computed from recorded values only, so th
 """
 
 import json
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import cast
 
@@ -121,18 +120,33 @@ def recorded_values(
     for position, message in enumerate(messages, first):
         content = _parsed(str(message.get("text", "")))
         if message.get("role") == "user":
-            event = cast("JsonObject", content.get("event", {})) if isinstance(content, dict) else {}
-            for path, value in _scalars(event, ""):
-                trusted = path.startswith("data.") and _top(path.removeprefix("data.")) in trusted_fields
-                origin = Origin.EVENT if trusted else Origin.UNTRUSTED
-                found.append(RecordedValue(origin=origin, source="event", path=path, value=value))
+            event = content.get("event", {}) if isinstance(content, dict) else {}
+            data = event.pop("data", {}) if isinstance(event, dict) else {}
+            found += _labelled(event, "event", "", lambda _name: Origin.UNTRUSTED)
+            found += _labelled(
+                data, "event", "data.", lambda name: Origin.EVENT if name in trusted_fields else Origin.UNTRUSTED
+            )
         elif not message.get("is_error"):
             tool = str(message.get("tool", ""))
-            for path, value in _scalars(content, ""):
-                untrusted = labels.get(tool, {}).get(_top(path)) is Label.UNTRUSTED
-                origin = Origin.UNTRUSTED if untrusted else Origin.TRUSTED
-                found.append(RecordedValue(origin=origin, source=f"{tool}#{position}", path=path, value=value))
+            known = labels.get(tool, {})
+            found += _labelled(
+                content,
+                f"{tool}#{position}",
+                "",
+                lambda name, known=known: Origin.UNTRUSTED if known.get(name) is Label.UNTRUSTED else Origin.TRUSTED,
+            )
     return found
+
+
+def _labelled(
+    content: JsonValue, source: str, prefix: str, origin_of: Callable[[str], Origin]
+) -> Iterator[RecordedValue]:
+    """Scalars of an object, each with the origin of the top-level field that it stands in."""
+    fields = content.items() if isinstance(content, dict) else [("", content)]
+    for name, value in fields:
+        origin = origin_of(name)
+        for path, scalar in _scalars(value, f"{prefix}{name}"):
+            yield RecordedValue(origin=origin, source=source, path=path, value=scalar)
 
 
 def trace_arguments(arguments: JsonObject, values: Sequence[RecordedValue]) -> dict[str, Trace]:
@@ -142,11 +156,6 @@ def trace_arguments(arguments: JsonObject, values: Sequence[RecordedValue]) -> d
 
 def _rank(origin: Origin) -> int:
     return _BEST_FIRST.index(origin)
-
-
-def _top(path: str) -> str:
-    """The first field of a path: `data.ids[0]` is in `data`."""
-    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _likeness(part: object, mine: str, value: object, theirs: str) -> str:

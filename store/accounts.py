@@ -24,6 +24,7 @@ __all__ = [
     "disable_account",
     "find_account",
     "list_accounts",
+    "set_password",
 ]
 
 Role = Literal["view", "approve", "kill", "undo", "administer"]
@@ -100,6 +101,18 @@ async def list_accounts(cursor: AsyncCursor[DictRow], tenant: str) -> tuple[Acco
     """The tenant's accounts by name."""
     await cursor.execute("select * from accounts where tenant = %s order by username limit %s", (tenant, MAX_LISTED))
     return tuple(_account(row) for row in await cursor.fetchall())
+
+
+async def set_password(cursor: AsyncCursor[DictRow], tenant: str, username: str, password: str) -> bool:
+    """Give the account another password, unlock it and end its sessions; False when there is none."""
+    await cursor.execute(
+        """update accounts set password_hash = %s, failed_logins = 0, locked_until = null
+           where tenant = %s and username = %s""",
+        (hash_password(password), tenant, username.lower()),
+    )
+    found = cursor.rowcount == 1
+    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    return found
 
 
 async def disable_account(cursor: AsyncCursor[DictRow], tenant: str, username: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.base import JsonObject
 from contracts.model import ModelChoice, Provider
 from settings import Settings
+from settings.providers import choose_provider
 
 __all__ = ["ModelMapError", "is_pinned_version", "load_model_map", "provider_in_use", "resolve"]
 
@@ -44,14 +45,8 @@ def resolve(names: Iterable[str], settings: Settings) -> dict[str, ModelChoice]:
 
 
 def provider_in_use(settings: Settings) -> Provider:
-    """The provider that the settings name; `auto`: a base URL, else Anthropic's key, else OpenAI's, else the script."""
-    if settings.model_provider != "auto":
-        return Provider(settings.model_provider)
-    if settings.openai_base_url:
-        return Provider.COMPATIBLE
-    if settings.anthropic_api_key:
-        return Provider.ANTHROPIC
-    return Provider.OPENAI if settings.openai_api_key else Provider.SCRIPTED
+    """The provider that the settings name, by the one rule of `settings.providers`."""
+    return Provider(choose_provider(settings).provider)
 
 
 def is_pinned_version(choice: ModelChoice) -> bool:

@@ -45,7 +45,7 @@ def test_every_shipped_model_is_pinned_and_priced() -> None:
         ({}, Provider.SCRIPTED),
         ({"openai_api_key": SecretStr("k")}, Provider.OPENAI),
         ({"anthropic_api_key": SecretStr("k")}, Provider.ANTHROPIC),
-        ({"anthropic_api_key": SecretStr("k"), "openai_api_key": SecretStr("k")}, Provider.ANTHROPIC),
+        ({"anthropic_api_key": SecretStr("k"), "openai_api_key": SecretStr("k")}, Provider.OPENAI),
         ({"openai_base_url": "http://127.0.0.1:1/v1", "anthropic_api_key": SecretStr("k")}, Provider.COMPATIBLE),
         ({"model_provider": "scripted", "openai_api_key": SecretStr("k")}, Provider.SCRIPTED),
     ],
