@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import PydanticUndefined
 
 from settings.model import Settings
-from settings.sources import ENV_PREFIX, STANDARD_NAMES, file_values, ports_in_use, stack_values
+from settings.sources import ENV_PREFIX, STANDARD_NAMES, file_values, ports_in_use, secret_values, stack_values
 
 __all__ = ["SettingDescription", "describe", "shown", "unknown_variables"]
 
-_NOT_SETTINGS = {"ENV_FILE", "REQUIRE_PEERS"}
+_NOT_SETTINGS = {"ENV_FILE", "REQUIRE_PEERS", "SECRETS_DIR"}
 _PASSWORD = re.compile(r"://([^:/@\s]*):[^@\s]+@")
 
 
@@ -57,6 +57,7 @@ def describe(settings: Settings) -> tuple[SettingDescription, ...]:
     """Every setting, in the order in which they are declared."""
     in_file = {name.upper() for name in file_values()}
     in_environment = {name.upper() for name, value in os.environ.items() if value}
+    in_folder = {(ENV_PREFIX + name).upper() for name in secret_values()}
     in_stack = stack_values(settings.state_dir)
     ports = ports_in_use(settings.state_dir)
     found: list[SettingDescription] = []
@@ -66,7 +67,7 @@ def describe(settings: Settings) -> tuple[SettingDescription, ...]:
         source = "default"
         if name in in_stack:
             source = "stack.json"
-        for places, where in ((in_file, ".env"), (in_environment, "environment")):
+        for places, where in ((in_file, ".env"), (in_folder, "secrets folder"), (in_environment, "environment")):
             source = next((f"{where} {variable}" for variable in variables if variable in places), source)
         if name in ports:
             source = "stack.json"

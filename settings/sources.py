@@ -13,7 +13,18 @@ from typing_extensions import override
 
 from settings.errors import SettingsError
 
-__all__ = ["ENV_PREFIX", "ROOT", "STANDARD_NAMES", "env_file", "file_values", "ports_in_use", "sources", "stack_values"]
+__all__ = [
+    "ENV_PREFIX",
+    "ROOT",
+    "SECRET_NAMES",
+    "STANDARD_NAMES",
+    "env_file",
+    "file_values",
+    "ports_in_use",
+    "secret_values",
+    "sources",
+    "stack_values",
+]
 
 ENV_PREFIX = "COUNTERSIGN_"
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +37,18 @@ STANDARD_NAMES: Mapping[str, str] = {
 }
 """Settings that are also accepted under the name by which the rest of the world knows them."""
 
+SECRET_NAMES = (
+    "database_url",
+    "migration_database_url",
+    "temporal_api_key",
+    "openai_api_key",
+    "anthropic_api_key",
+)
+"""Settings that are secret themselves, and so may stand in a file each: see `secret_values`."""
+
 _ENV_FILE = ENV_PREFIX + "ENV_FILE"
+_SECRETS_DIR = ENV_PREFIX + "SECRETS_DIR"
+_SECRET_MAX_BYTES = 16_384
 _STACK_FILE_MAX_BYTES = 1_000_000
 
 
@@ -41,6 +63,27 @@ def file_values() -> dict[str, str]:
     if not file.is_file():
         return {}
     return {name: value for name, value in dotenv_values(file).items() if value}
+
+
+def secret_values() -> dict[str, object]:
+    """The secrets in the folder that COUNTERSIGN_SECRETS_DIR names, as container engines mount them.
+
+    Each stands in a file that is named as its variable, in lower case. An empty file counts as unset.
+    """
+    folder = os.environ.get(_SECRETS_DIR)
+    found: dict[str, object] = {}
+    for name in SECRET_NAMES if folder else ():
+        file = Path(folder or "") / (ENV_PREFIX + name).lower()
+        try:
+            with file.open("rb") as stream:
+                text = stream.read(_SECRET_MAX_BYTES).decode().strip()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file} cannot be read as text. Check its owner and mode.") from error
+        if text:
+            found[name] = text
+    return found
 
 
 def stack_values(state_dir: Path) -> dict[str, object]:
@@ -118,6 +161,7 @@ def sources(
         _StackFile(settings_cls, ports_in_use),
         environment,
         _Values(settings_cls, standard_values(os.environ)),
+        _Values(settings_cls, secret_values()),
         # The file may hold variables of other programs: only ours are taken, `unknown_variables` reports misspelt ones.
         DotEnvSettingsSource(settings_cls, env_file=env_file(), dotenv_filtering="only_existing"),
         _Values(settings_cls, standard_values(file_values())),

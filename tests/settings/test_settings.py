@@ -56,6 +56,25 @@ def test_each_source_gives_way_to_a_stronger_one(place: Path, monkeypatch: pytes
     assert load_settings().database_address() == "postgresql://ours/x"
 
 
+def test_a_secret_may_stand_in_a_file_of_its_own(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place / "run-secrets"
+    folder.mkdir()
+    monkeypatch.setenv("COUNTERSIGN_SECRETS_DIR", str(folder))
+    (place / ".env").write_text("DATABASE_URL=postgresql://file/x\nOPENAI_API_KEY=from-file\n")
+    (folder / "countersign_database_url").write_text("postgresql://me:hunter2@secret/x\n")
+    (folder / "countersign_openai_api_key").write_text("\n")
+    settings = load_settings()
+    assert settings.database_address() == "postgresql://me:hunter2@secret/x"
+    assert settings.openai_api_key is not None
+    assert settings.openai_api_key.get_secret_value() == "from-file"
+    rows = {row.name: row for row in describe(settings)}
+    assert rows["database_url"].source == "secrets folder COUNTERSIGN_DATABASE_URL"
+    assert "hunter2" not in str(rows)
+    assert unknown_variables() == ()
+    monkeypatch.setenv("DATABASE_URL", "postgresql://environment/x")
+    assert load_settings().database_address() == "postgresql://environment/x"
+
+
 def test_a_port_in_use_beats_the_port_that_was_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_WEB_PORT", "8400")
     write_stack(place, {"web_port": 8404})
