@@ -33,6 +33,7 @@ class Assets:
             auto_reload=False,
         )
         self._templates.filters["shown"] = shown
+        self._templates.filters["plain"] = plain
         cast("dict[str, object]", self._templates.globals)["asset"] = self._addresses.__getitem__
 
     def page(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
@@ -56,6 +57,11 @@ def shown(text: object) -> Markup:
         for piece in pieces(str(text))
     )
     return Markup("<bdi>{html}</bdi>").format(html=html)
+
+
+def plain(text: object) -> str:
+    """The same where no markup can stand, such as a page's title."""
+    return "".join(piece.text for piece in pieces(str(text)))
 
 
 def _short(data: bytes) -> str:

@@ -47,7 +47,7 @@ class Argument(Record):
     fields: tuple[Field, ...]
     """One for a scalar; the parts of a list or an object."""
     origin: str
-    """Label of its provenance: `trusted`, `event`, `untrusted`, `model`, or empty."""
+    """Label of its provenance: `trusted`, `event`, `untrusted`, `model` or `unknown`."""
     mark: str
     """The label in words."""
     meaning: str
@@ -210,7 +210,9 @@ def _deadline(expires_at: datetime, now: datetime) -> Deadline:
 
 
 def _amount(minor: int | None, currency: str | None) -> str:
-    return "" if minor is None or currency is None else amount(minor, currency)
+    if minor is None or currency is None:
+        return ""
+    return amount(minor, currency) if _CURRENCY.fullmatch(currency) else f"{minor:,} minor units of an unknown currency"
 
 
 def _arguments(view: ApprovalView) -> tuple[Argument, ...]:
@@ -221,13 +223,13 @@ def _arguments(view: ApprovalView) -> tuple[Argument, ...]:
 def _argument(name: str, value: JsonValue, view: ApprovalView, currency: JsonValue) -> Argument:
     trace = view.provenance.get(name, {})
     label = str(trace.get("label", ""))
-    mark, meaning = ORIGINS.get(label, (label, ""))
+    mark, meaning = ORIGINS.get(label, ("origin not known", ""))
     source = " → ".join(str(trace[part]) for part in ("source", "path") if trace.get(part))
     how = str(trace.get("how") or "")
     return Argument(
         name=name,
         fields=tuple(_fields(value, beside=currency, key=name)),
-        origin=label,
+        origin=label if label in ORIGINS else "unknown",
         mark=mark,
         meaning=meaning,
         source=f"{source} ({how})" if source and how else source,

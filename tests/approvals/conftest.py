@@ -1,17 +1,20 @@
 """An approvals application in the test's own loop, on a real Postgres, and HTTP clients that behave as browsers do."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from argon2 import PasswordHasher
 
 from approvals.app import create_app
 from settings import Settings
+from store import passwords
 from store.database import Database
 from tests.approvals.scene import EVE, FIONA, FRED, LENA, PASSWORD, VERA, Person, add_people, settings_for
 from tests.conftest import DatabaseAddresses
@@ -47,8 +50,12 @@ class Office:
 
 async def sign_in(client: httpx.AsyncClient, who: Person, password: str = PASSWORD, **more: str) -> httpx.Response:
     """Post the sign-in form."""
-    form = {"tenant": who.tenant, "username": who.username, "password": password, **more}
-    return await client.post("/sign-in", data=form)
+    return await client.post("/sign-in", data={**form_of(who), "password": password, **more})
+
+
+def form_of(who: Person) -> dict[str, str]:
+    """What the person types to sign in."""
+    return {"tenant": who.tenant, "username": who.username, "password": PASSWORD}
 
 
 async def csrf_of(client: httpx.AsyncClient) -> str:
@@ -69,10 +76,29 @@ async def office_at(settings: Settings) -> AsyncGenerator[Office]:
         yield Office(settings=settings, db=db, app=app)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def light_passwords() -> Iterator[None]:
+    """Real argon2id with small parameters: these tests are not about what a hash costs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        patch.setattr(passwords, "_nobody", lambda: passwords.hash_password(PASSWORD))
+        yield
+
+
 @pytest.fixture
-async def office(database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int]) -> AsyncGenerator[Office]:
+def empty_database(module_database: DatabaseAddresses) -> DatabaseAddresses:
+    """The module's database without the rows of other tests: quicker than one for each."""
+    with psycopg.connect(module_database.owner_url, autocommit=True) as connection:
+        connection.execute("truncate accounts, sessions, approval_requests, votes, vote_keys")
+    return module_database
+
+
+@pytest.fixture
+async def office(
+    empty_database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int]
+) -> AsyncGenerator[Office]:
     """An office with people in it, whose Temporal server is down."""
-    settings = settings_for(database.url, tmp_path / "office", temporal_address=f"127.0.0.1:{free_port()}")
+    settings = settings_for(empty_database.url, tmp_path / "office", temporal_address=f"127.0.0.1:{free_port()}")
     async with office_at(settings) as found:
         await add_people(found.db, LENA, FRED, FIONA, VERA, EVE)
         yield found

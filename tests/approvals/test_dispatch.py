@@ -65,9 +65,11 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @pytest.fixture
-async def live(database: DatabaseAddresses, tmp_path: Path, temporal_address: str) -> AsyncGenerator[Office]:
+async def live(empty_database: DatabaseAddresses, tmp_path: Path, temporal_address: str) -> AsyncGenerator[Office]:
     """An office that reaches a real Temporal server."""
-    async with office_at(settings_for(database.url, tmp_path / "office", temporal_address=temporal_address)) as found:
+    async with office_at(
+        settings_for(empty_database.url, tmp_path / "office", temporal_address=temporal_address)
+    ) as found:
         await add_people(found.db, LENA, FRED, FIONA)
         yield found
 
