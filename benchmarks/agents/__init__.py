@@ -1,0 +1,1 @@
+"""The agent of the benchmark, outside the agents that an installation runs."""

@@ -1,0 +1,1 @@
+"""Reads pages and writes notes, as many rounds as it is told."""
