@@ -17,7 +17,7 @@ from contracts.audit import ModelReplied
 from contracts.base import Digest, Micros, Record
 from contracts.canonical import digest_bytes
 from contracts.model import AssistantMessage, Message, ModelChoice, ModelReply, ModelRequest, StopReason, ToolSchema
-from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE
+from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OVER
 from contracts.tool import Tool
 from contracts.turn import CallModel, LimitMet, ModelTurn, TurnContent
 from store.journal import (
@@ -143,10 +143,8 @@ class ModelCaller:
             ),
         )
         if not settled:
-            again = await self._reserve(request, agent, choice)
-            if again.kind != "stored":
-                engine_fault(f"step {request.step} was taken over, but nothing was stored")
-            return self._stored(agent, again)
+            # Not reserved again: that would take the step away from the attempt that has it now.
+            raise ApplicationError(f"step {request.step} is worked on elsewhere", type=TAKEN_OVER)
         return _turn(proposal, stored)
 
     async def _ask(

@@ -20,6 +20,7 @@ MAX_CALLS = 16
 MAX_ARGUMENT_BYTES = 32 * 1024
 MAX_TEXT_CHARACTERS = 64 * 1024
 _MAX_WHY_CHARACTERS = 2_000
+_SPOILED_TEXT_CHARACTERS = 2_000
 _MAX_SUMMARY_CHARACTERS = 8_000
 _MAX_SHOWN_ERRORS = 5
 
@@ -54,7 +55,9 @@ def stored_answer(reply: ModelReply) -> AssistantMessage:
         else ProposedCall(call_id=call.call_id, tool=call.tool, arguments_json="{}")
         for call in reply.calls[:MAX_CALLS]
     )
-    return AssistantMessage(text=reply.text[:MAX_TEXT_CHARACTERS], calls=calls, opaque=reply.opaque)
+    # Of an oversized text the beginning is enough to correct it; keeping more would eat the run's tokens at every step.
+    text = reply.text if len(reply.text) <= MAX_TEXT_CHARACTERS else reply.text[:_SPOILED_TEXT_CHARACTERS]
+    return AssistantMessage(text=text, calls=calls, opaque=reply.opaque)
 
 
 def read_proposal(reply: ModelReply, tools: Mapping[str, Tool]) -> Proposal:
@@ -178,5 +181,5 @@ def _spoiled(reply: ModelReply, problem: Problem, text: str, parsed: Sequence[Ca
         told.append(UserMessage(text=text))
     corrections = tuple(message.text for message in told)
     return Proposal(
-        Malformed(problem=problem), TurnContent(text=reply.text[:2_000], corrections=corrections), tuple(told)
+        Malformed(problem=problem), TurnContent(text=reply.text[:_SPOILED_TEXT_CHARACTERS], corrections=corrections), tuple(told)
     )

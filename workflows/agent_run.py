@@ -63,17 +63,20 @@ class AgentRun:
     async def _until_end(self, pinned: Pinned, calls: Calls) -> End:
         """The work, within the run's age, whatever happens in it."""
         age_left_s = pinned.opened_at + pinned.agent.limits.age_s - workflow.now().timestamp()
+        age = asyncio.timeout(max(age_left_s, 0.001))
         try:
-            async with asyncio.timeout(max(age_left_s, 0.001)):
+            async with age:
                 return await self._work(pinned, calls)
         except TimeoutError:
             return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
-        except asyncio.CancelledError:
-            return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
-        except FailureError as error:
+        except (asyncio.CancelledError, FailureError) as error:
+            if age.expired():  # an activity that is cancelled by the timeout says "cancelled", not "timeout"
+                return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
             if is_cancelled_exception(error):
                 return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
-            return end_of_fault(error)
+            if isinstance(error, FailureError):
+                return end_of_fault(error)
+            raise
 
     async def _work(self, pinned: Pinned, calls: Calls) -> End:
         """The loop: one turn of the model, then its calls, until something ends the run."""

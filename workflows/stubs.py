@@ -22,7 +22,7 @@ SHORT_READ_S = 5.0
 """Reads of at most this timeout run as local activities: no events, and harmless to run again after a crash."""
 _HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 _SHORT_TIMEOUT_S = 30
-_SLACK_S = 30
+_SLACK_S = 10
 _LEASE_SLACK_S = 60
 _RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=500),
