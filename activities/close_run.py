@@ -12,18 +12,22 @@ from contracts.model import AssistantMessage
 from contracts.outcome import Outcome, OutcomeReason, ReportContent, RunReport
 from contracts.postcondition import EffectFact, RunFacts
 from contracts.run_activities import CloseRun
-from store.effects import list_effects
+from store.effects import end_effects, list_effects
 from store.runs import close_run as store_close_run
 from store.runs import load_event_of, load_transcript, run_totals, step_lines
 
 __all__ = ["close_run"]
 
 _MAX_STEP_LINES = 400
+_UNENDED = frozenset({EffectState.PREPARED, EffectState.IN_FLIGHT})
 
 
 async def close_run(engine: Engine, request: CloseRun) -> RunReport:
     """Close once; again, return how it was closed."""
     effects = await list_effects(engine.db, request.tenant, request.run_id)
+    if any(effect["state"] in _UNENDED for effect in effects):
+        await end_effects(engine.db, request.tenant, request.run_id)
+        effects = await list_effects(engine.db, request.tenant, request.run_id)
     event = await load_event_of(engine.db, request.tenant, request.run_id)
     transcript = await load_transcript(engine.db, request.tenant, request.run_id)
     summary, needed = _last_words(transcript, request.last_step)

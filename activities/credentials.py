@@ -10,6 +10,7 @@ from joserfc.jwk import OKPKey
 
 from contracts.base import JsonObject, Record
 from contracts.canonical import canonical_bytes, digest_bytes
+from contracts.tool import RefusedBeforeSend
 
 __all__ = ["CREDENTIAL_LIFETIME_S", "CallIdentity", "CredentialIssuer"]
 
@@ -30,6 +31,8 @@ class CallIdentity(Record):
     scopes: tuple[str, ...]
     effect_key: str | None
     """`<run>/<step>/<call>` of a write; None for reads."""
+    not_after_s: int | None = None
+    """When it must end at the latest (Unix seconds); None: after its usual lifetime."""
     epoch: int = 0
     """Revocation epoch: a resource refuses lower ones than it was told."""
 
@@ -49,8 +52,15 @@ class CredentialIssuer:
         self._kid = self._key.thumbprint()
 
     def mint(self, identity: CallIdentity, arguments: JsonObject) -> str:
-        """A credential for one request with exactly these arguments."""
+        """A credential for one request with exactly these arguments.
+
+        Raises:
+            RefusedBeforeSend: it would have ended already: its call slept through its lease.
+        """
         now = int(time.time())
+        ends = min(now + CREDENTIAL_LIFETIME_S, identity.not_after_s or now + CREDENTIAL_LIFETIME_S)
+        if ends <= now:
+            raise RefusedBeforeSend(f"the time in which {identity.tool} may send is over", code="lease_lapsed")
         agent = f"agent:{identity.tenant}/{identity.agent}"
         claims: dict[str, object] = {
             "iss": "countersign",
@@ -61,7 +71,7 @@ class CredentialIssuer:
             "jti": secrets.token_urlsafe(24),
             "iat": now,
             "nbf": now,
-            "exp": now + CREDENTIAL_LIFETIME_S,
+            "exp": ends,
             "epoch": identity.epoch,
             "scope": " ".join(identity.scopes),
             "authorization_details": [

@@ -16,6 +16,8 @@ _MAX_REPLY_BYTES = 4 * 1024 * 1024
 _MAX_RETRY_AFTER_S = 3_600.0
 _TOO_MANY = 429
 _CLIENT_ERROR = 400
+_ABOUT_THIS_REQUEST = frozenset({401, 403, 407, 408, 409, 421, 425})
+"""Refusals of a credential, or of a request beside another under the same key: of an earlier one they tell nothing."""
 _SERVER_ERROR = 500
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -124,7 +126,7 @@ def _reply(service: str, response: httpx.Response) -> ServiceReply:
     if response.status_code == _TOO_MANY:
         raise RateLimited(words, retry_after_s=_retry_after(response))
     if _CLIENT_ERROR <= response.status_code < _SERVER_ERROR:
-        raise Rejected(words, code=code)
+        raise Rejected(words, code=code, settles_key=response.status_code not in _ABOUT_THIS_REQUEST)
     # A redirect, a server error or an answer that cannot be read: the effect may have happened.
     raise Ambiguous(words, code=code)
 

@@ -100,8 +100,8 @@ class EffectResolved(Record):
     visit: int
     tool: ToolName
     state: EffectState
-    how: Literal["probe", "no_proof", "person"]
-    """Who or what told."""
+    how: Literal["probe", "no_proof", "run_ended", "person"]
+    """Who or what told. `run_ended`: nobody asks any more; what never left did not happen, of the rest nobody knows."""
     detail: str
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "PIN_AGENT",
     "SETTLE_APPROVAL",
     "STORE_DOWN",
+    "TAKEN_OVER",
     "ActivityStub",
     "ApprovalOpened",
     "ApprovalSettled",
@@ -50,6 +51,8 @@ NOT_ADMITTED = "NotAdmitted"
 """The run has no matching inbox or parent row, or its definition is invalid: not retried."""
 LEASE_HELD = "LeaseHeld"
 """An earlier attempt may still be sending: retried when its lease has lapsed."""
+TAKEN_OVER = "TakenOver"
+"""A later attempt works on the same step: retried, and then answered with what that one stored."""
 ENGINE_FAULT = "EngineFault"
 """A contradiction that only a fault of this software explains: not retried."""
 

@@ -129,6 +129,11 @@ class RefusedBeforeSend(ToolFault):
 class Rejected(ToolFault):
     """The service answered that it will not: no effect, sending it again is useless."""
 
+    def __init__(self, message: str, *, code: str, settles_key: bool = True) -> None:
+        super().__init__(message, code=code)
+        self.settles_key = settles_key
+        """Whether it also tells that nothing happened under this key before. A refused credential does not."""
+
 
 class RateLimited(ToolFault):
     """The service refused for now and said when to come back: no effect."""

@@ -8,7 +8,17 @@ from contracts.call import EffectState
 from store.database import Database
 from store.journal import CallKey
 
-__all__ = ["Resolution", "Start", "doubt_effect", "list_effects", "resolve_effect", "start_effect", "unknown_effects"]
+__all__ = [
+    "Resolution",
+    "Start",
+    "doubt_effect",
+    "end_effects",
+    "list_effects",
+    "renew_lease",
+    "resolve_effect",
+    "start_effect",
+    "unknown_effects",
+]
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,8 @@ class Start:
     kind: Literal["started", "halted", "lost"]
     detail: str
     """The kill switch that holds."""
+    not_after_s: int
+    """Of `started`: no credential of the attempt may be valid after this. Unix seconds."""
 
 
 async def start_effect(
@@ -28,11 +40,20 @@ async def start_effect(
         "select * from start_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (key.tenant, key.run_id, key.step, key.call, fence, agent, tool, lease_s, credential_s),
     )
-    return Start(kind=row["kind"], detail=row["detail"] or "")
+    return Start(kind=row["kind"], detail=row["detail"] or "", not_after_s=row["not_after_s"] or 0)
+
+
+async def renew_lease(db: Database, key: CallKey, fence: int, *, lease_s: float, credential_s: float) -> int | None:
+    """Hold on to an effect in flight. When its credentials must end (Unix seconds); None: somebody else has it now."""
+    row = await db.call(
+        "select * from renew_lease(%s, %s, %s, %s, %s, %s, %s)",
+        (key.tenant, key.run_id, key.step, key.call, fence, lease_s, credential_s),
+    )
+    return row["not_after_s"] if row["held"] else None
 
 
 async def doubt_effect(db: Database, key: CallKey, audit: str) -> bool:
-    """From in_flight to unknown once the lease has lapsed. False: somebody still holds the lease."""
+    """To unknown: in flight with a lapsed lease, or prepared to be sent again. False: somebody holds it."""
     row = await db.call(
         "select * from doubt_effect(%s, %s, %s, %s, %s)", (key.tenant, key.run_id, key.step, key.call, audit)
     )
@@ -68,6 +89,11 @@ async def resolve_effect(db: Database, key: CallKey, found: Resolution) -> bool:
     return row["kind"] == "resolved"
 
 
+async def end_effects(db: Database, tenant: str, run_id: str) -> None:
+    """For a run that ends: what was never sent has failed, what was under way is unknown. Again is harmless."""
+    await db.call("select end_effects(%s, %s)", (tenant, run_id))
+
+
 _OF_RUN: LiteralString = """
 select run_id, step, call, tool, natural_key, state, attempts, arguments, output, error, amount_minor, currency,
     request_id, created_at, updated_at
@@ -76,7 +102,10 @@ from effects where tenant = %s and run_id = %s order by step, call"""
 _IN_DOUBT: LiteralString = """
 select run_id, step, call, tool, natural_key, state, attempts, arguments, output, error, amount_minor, currency,
     request_id, created_at, updated_at
-from effects where tenant = %s and state = 'unknown' order by updated_at limit %s"""
+from effects where tenant = %s and state in ('in_flight', 'unknown')
+    -- A run whose store was down when it ended leaves leases that nobody looks at any more.
+    and (state = 'unknown' or lease_until < now() - interval '1 minute')
+order by updated_at limit %s"""
 
 
 async def list_effects(db: Database, tenant: str, run_id: str) -> list[JsonObject]:

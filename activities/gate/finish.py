@@ -13,10 +13,11 @@ from contracts.decision import DecisionRecord
 from contracts.tool import Label, Tool
 from store.journal import Admission, FinishedCall, finish_call
 
-__all__ = ["Ended", "finish"]
+__all__ = ["TAKEN_OVER", "Ended", "finish"]
 
 _TOLD = frozenset({CallStatus.RAN, CallStatus.FAILED})
-_LOST = Admission(kind="stale", fence=0, effect_fence=0, detail="a later attempt took over")
+TAKEN_OVER = Admission(kind="stale", fence=0, effect_fence=0, detail="a later attempt took over")
+"""This attempt is not the holder any more, and must not fight: it reads what the later one stored, or ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,5 +72,5 @@ async def finish(
         error=ended.message,
     )
     if not await finish_call(engine.db, visit.key, done):
-        return _LOST
+        return TAKEN_OVER
     return result_of(visit, control, output=ended.output, message=ended.message, decision=record)

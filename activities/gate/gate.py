@@ -3,7 +3,10 @@
 import dataclasses
 from typing import Literal
 
+from temporalio.exceptions import ApplicationError
+
 from activities.engine import Engine, engine_fault
+from activities.gate.finish import TAKEN_OVER
 from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
 from activities.gate.unsettled import clear_doubt
@@ -23,6 +26,7 @@ from activities.transcript import message_row, tool_message
 from contracts.audit import CallDecided
 from contracts.call import CallResult, CallStatus, ExecuteTool
 from contracts.decision import DecisionRecord
+from contracts.run_activities import TAKEN_OVER as RUN_TAKEN_OVER
 from contracts.tool import Effect, Tool
 from policy.provenance import Trace
 from policy.request import missing_steps
@@ -49,20 +53,23 @@ class Gate:
 
         Raises:
             ApplicationError: `EngineFault` for a call that the run never proposed, `LeaseHeld` while an earlier attempt
-                may still be sending.
+                may still be sending, `TakenOver` when a later one has the call or the run changes without rest.
             StoreDown: nothing is known; Temporal tries again.
         """
-        repeated = False
+        repeated = taken_over = False
         for _ in range(MAX_ROUNDS):
             visit = await self._load(request)
             if visit.loaded.stored:
                 return stored_result(visit)
+            if taken_over:
+                break
             outcome = await self._round(visit, repeated=repeated)
             if isinstance(outcome, CallResult):
                 return outcome
+            taken_over = outcome is TAKEN_OVER
             if outcome.detail == "repeated":
                 repeated = not repeated
-        return engine_fault(f"step {request.step} call {request.call} found no rest in {MAX_ROUNDS} rounds")
+        raise ApplicationError(f"step {request.step} call {request.call} is worked on elsewhere", type=RUN_TAKEN_OVER)
 
     async def _load(self, request: ExecuteTool) -> Visit:
         agent = await self._engine.definition(request.tenant, request.definition)
@@ -83,6 +90,11 @@ class Gate:
         if visit.loaded.settled_visit is not None:
             engine_fault(f"visit {visit.loaded.settled_visit} settled this call already")
         if tool is None or not schema_unchanged(self._engine, visit.pinned, tool):
+            if visit.was_sent:
+                words = (
+                    f"It is not known whether this happened, and {visit.pinned.name} has changed since."
+                )
+                return await self._settle(visit, CallStatus.UNKNOWN, words, told=False)
             return await self._settle(
                 visit, CallStatus.REFUSED, f"{visit.pinned.name} is not the version that this run began with."
             )

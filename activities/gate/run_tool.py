@@ -31,11 +31,17 @@ class Attempt:
     message: str = ""
     wait_s: float = 0.0
     """What the service asked to wait before another attempt, in seconds."""
+    settles_key: bool = True
+    """Of `rejected`: whether it also tells that nothing happened under this key before."""
 
 
-async def attempt_tool(engine: Engine, visit: Visit, tool: Tool) -> Attempt:
-    """Run a tool's function once, within its timeout. Never raises but for cancellation."""
-    context = context_of(engine, visit, tool, visit.arguments, may_write=tool.effect is Effect.WRITE)
+async def attempt_tool(engine: Engine, visit: Visit, tool: Tool, *, not_after_s: int | None = None) -> Attempt:
+    """Run a tool's function once, within its timeout. Never raises but for cancellation.
+
+    `not_after_s` is when its credentials must end (Unix seconds): that of the lease, for a write.
+    """
+    may_write = tool.effect is Effect.WRITE
+    context = context_of(engine, visit, tool, visit.arguments, may_write=may_write, not_after_s=not_after_s)
     try:
         typed = tool.args_model.model_validate(visit.arguments)
         async with asyncio.timeout(tool.timeout_s):
@@ -46,7 +52,7 @@ async def attempt_tool(engine: Engine, visit: Visit, tool: Tool) -> Attempt:
     except RateLimited as fault:
         return Attempt("not_sent", code=fault.code, message=str(fault), wait_s=fault.retry_after_s)
     except Rejected as fault:
-        return Attempt("rejected", code=fault.code, message=str(fault))
+        return Attempt("rejected", code=fault.code, message=str(fault), settles_key=fault.settles_key)
     except Ambiguous as fault:
         return Attempt("ambiguous", code=fault.code, message=str(fault))
     except TimeoutError:
@@ -89,7 +95,9 @@ async def preview_of(engine: Engine, visit: Visit, tool: Tool) -> Preview | None
         return None
 
 
-def context_of(engine: Engine, visit: Visit, tool: Tool, arguments: JsonObject, *, may_write: bool) -> CallContext:
+def context_of(
+    engine: Engine, visit: Visit, tool: Tool, arguments: JsonObject, *, may_write: bool, not_after_s: int | None = None
+) -> CallContext:
     """What the tool is given: its one service, credentials bound to these arguments, nothing else."""
     request = visit.request
     identity = CallIdentity(
@@ -101,6 +109,7 @@ def context_of(engine: Engine, visit: Visit, tool: Tool, arguments: JsonObject, 
         service=tool.service,
         scopes=tool.scopes,
         effect_key=visit.effect_key if may_write else None,
+        not_after_s=not_after_s,
     )
     return CallContext(
         engine.services, engine.credentials, identity, arguments,

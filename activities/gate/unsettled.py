@@ -38,9 +38,10 @@ async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["deci
     """
     effect = visit.loaded.effect
     match effect.state if effect else EffectState.PREPARED:
-        case EffectState.PREPARED:
+        case EffectState.PREPARED if not visit.was_sent:
             return "decide"
-        case EffectState.IN_FLIGHT:
+        case EffectState.PREPARED | EffectState.IN_FLIGHT:
+            # Prepared, but sent before: it was to be sent again, and its doubt must not be forgotten over a crash.
             return await _in_flight(engine, visit, effect)
         case EffectState.UNKNOWN:
             return await _unknown(engine, visit, tool, effect)
@@ -58,7 +59,8 @@ async def _in_flight(engine: Engine, visit: Visit, effect: EffectNow | None) -> 
             next_retry_delay=timedelta(seconds=left_s + 1),
         )
     doubt = EffectDoubted(step=request.step, call=request.call, visit=request.visit).model_dump_json()
-    await doubt_effect(engine.db, visit.key, doubt)
+    if not await doubt_effect(engine.db, visit.key, doubt):
+        raise ApplicationError("somebody else holds it now", type=LEASE_HELD, next_retry_delay=timedelta(seconds=1))
     return _AGAIN
 
 

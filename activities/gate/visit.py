@@ -58,6 +58,11 @@ class Visit:
         return self.call.arguments
 
     @property
+    def was_sent(self) -> bool:
+        """Whether anything may have left under the effect key before: from then on silence is doubt, not failure."""
+        return self.loaded.effect is not None and self.loaded.effect.attempts > 0
+
+    @property
     def effect_key(self) -> str:
         """Key of the ledger, and of the service's idempotency: never of an attempt."""
         return f"{self.request.run_id}/{self.request.step}/{self.request.call}"

@@ -104,7 +104,7 @@ begin
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
         and r.visit = 1;
-    if j.state is distinct from 'reserved' or j.fence <> p_fence then kind := 'lost'; return; end if;
+    if s.closed or j.state is distinct from 'reserved' or j.fence <> p_fence then kind := 'lost'; return; end if;
     insert into messages (tenant, run_id, seq, step, call, tokens, content)
         select p_tenant, p_run, s.message_seq + n, p_step, c, e, t
         from unnest(p_contents, p_calls, p_estimates) with ordinality as m(t, c, e, n);

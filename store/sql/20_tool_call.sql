@@ -56,9 +56,9 @@ begin
         where a.tenant = p_tenant and a.agent = p_agent) x;
     select to_json(x) into effect from (
         select e.state, e.fence, e.arguments_digest, e.attempts, e.output, e.error,
-            floor(extract(epoch from e.lease_until))::bigint as lease_s,
+            ceil(extract(epoch from e.lease_until))::bigint as lease_s,
             floor(extract(epoch from e.first_sent_at))::bigint as first_sent_s,
-            floor(extract(epoch from e.credential_expires_at))::bigint as credential_s
+            ceil(extract(epoch from e.credential_expires_at))::bigint as credential_s
         from effects e where e.tenant = p_tenant and e.run_id = p_run and e.step = p_step and e.call = p_call) x;
     halted_by := switched_off(p_tenant, p_run, p_agent, p_tool);
     select '[' || string_agg(m.content, ',' order by m.seq) || ']', max(m.seq) into recorded, recorded_seq from messages m
@@ -191,6 +191,7 @@ declare
 begin
     perform set_config('countersign.tenant', p_tenant, true);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
+    if s.closed then kind := 'lost'; return; end if;
     update journal r set state = 'done', control = p_control, done_at = now(),
             message_seq = case when p_message is not null then s.message_seq + 1 end
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.visit = p_visit

@@ -5,7 +5,8 @@ create function start_effect( -- prepared -> in_flight: the last look before som
     p_tenant text, p_run text, p_step int, p_call int, p_fence int, p_agent text, p_tool text,
     p_lease_s double precision, p_credential_s double precision,
     out kind text, -- started, halted, lost
-    out detail text
+    out detail text,
+    out not_after_s bigint -- no credential of this attempt may be valid longer
 ) language plpgsql as $$
 begin
     perform set_config('countersign.tenant', p_tenant, true);
@@ -17,12 +18,30 @@ begin
             first_sent_at = coalesce(r.first_sent_at, now()),
             credential_expires_at = greatest(r.credential_expires_at, now() + make_interval(secs => p_credential_s))
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.fence = p_fence
-            and r.state = 'prepared';
+            and r.state = 'prepared'
+        returning floor(extract(epoch from r.credential_expires_at)) into not_after_s;
     kind := case when found then 'started' else 'lost' end;
 end $$;
 
+drop function if exists renew_lease;
+create function renew_lease( -- a holder that lives holds on; the fence stays the arbiter of who that is
+    p_tenant text, p_run text, p_step int, p_call int, p_fence int,
+    p_lease_s double precision, p_credential_s double precision,
+    out held boolean, out not_after_s bigint
+) language plpgsql as $$
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    update effects r set lease_until = now() + make_interval(secs => p_lease_s),
+            credential_expires_at = greatest(r.credential_expires_at, now() + make_interval(secs => p_credential_s))
+        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.fence = p_fence
+            and r.state = 'in_flight'
+        returning floor(extract(epoch from r.credential_expires_at)) into not_after_s;
+    held := found;
+end $$;
+
 drop function if exists doubt_effect;
-create function doubt_effect( -- in_flight -> unknown, once the lease has lapsed: whoever held it can no longer finish
+create function doubt_effect( -- in_flight -> unknown, once the lease has lapsed: whoever held it can no longer finish.
+    -- Also prepared -> unknown where an earlier attempt was sent: who meant to send it again died before it did.
     p_tenant text, p_run text, p_step int, p_call int, p_audit text,
     out kind text -- doubted, or held
 ) language plpgsql as $$
@@ -31,7 +50,7 @@ begin
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     update effects r set state = 'unknown', fence = r.fence + 1, lease_until = null, updated_at = now()
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call
-            and r.state = 'in_flight' and r.lease_until <= now();
+            and ((r.state = 'in_flight' and r.lease_until <= now()) or (r.state = 'prepared' and r.attempts > 0));
     kind := case when found then 'doubted' else 'held' end;
     if found then perform append_audit(p_tenant, p_run, 'doubted', p_audit); end if;
 end $$;
@@ -74,6 +93,37 @@ begin
                     to_jsonb((r.money_minor ->> e.currency)::bigint - e.amount_minor)) else r.money_minor end
         where r.tenant = p_tenant and r.run_id = p_run;
     kind := 'resolved';
+end $$;
+
+drop function if exists end_effects;
+create function end_effects( -- when a run ends: what never left did not happen, of the rest nobody knows
+    p_tenant text, p_run text
+) returns void language plpgsql as $$
+declare
+    s run_state;
+    e effects;
+    ended text;
+begin
+    perform set_config('countersign.tenant', p_tenant, true);
+    select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
+    for e in select * from effects r where r.tenant = p_tenant and r.run_id = p_run
+            and r.state in ('prepared', 'in_flight') order by r.step, r.call for update
+    loop
+        ended := case when e.attempts = 0 then 'failed_final' else 'unknown' end;
+        -- The fence moves: whoever was about to send it, or is still sending, is not the holder any more.
+        update effects r set state = ended, fence = r.fence + 1, lease_until = null, updated_at = now(),
+                error = case when e.attempts = 0 then 'the run ended before this was sent' else 'the run ended while this was under way' end
+            where r.tenant = p_tenant and r.run_id = p_run and r.step = e.step and r.call = e.call;
+        if ended = 'failed_final' and e.currency is not null then
+            update run_state r set version = r.version + 1, money_minor = jsonb_set(r.money_minor, array[e.currency],
+                    to_jsonb((r.money_minor ->> e.currency)::bigint - e.amount_minor))
+                where r.tenant = p_tenant and r.run_id = p_run;
+        end if;
+        perform append_audit(p_tenant, p_run, 'resolved', json_build_object('step', e.step, 'call', e.call,
+            'visit', (select max(j.visit) from journal j where j.tenant = p_tenant and j.run_id = p_run
+                and j.step = e.step and j.call = e.call),
+            'tool', e.tool, 'state', ended, 'how', 'run_ended', 'detail', e.state)::text);
+    end loop;
 end $$;
 
 drop function if exists append_audit;

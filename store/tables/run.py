@@ -158,7 +158,7 @@ class EffectRow(Table, table=True):
             postgresql_where=text("natural_key <> '' and state in ('prepared', 'in_flight', 'unknown')"),
         ),
         Index("effects_done_deed", "tenant", "tool", "natural_key", postgresql_where=text("state = 'succeeded'")),
-        Index("effects_unknown", "tenant", "updated_at", postgresql_where=text("state = 'unknown'")),
+        Index("effects_unknown", "tenant", "updated_at", postgresql_where=text("state in ('in_flight', 'unknown')")),
     )
     tenant: str = Field(primary_key=True)
     run_id: str = Field(primary_key=True)

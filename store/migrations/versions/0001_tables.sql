@@ -119,7 +119,7 @@ CREATE INDEX effects_done_deed ON effects (tenant, tool, natural_key) WHERE stat
 
 CREATE UNIQUE INDEX effects_open_deed ON effects (tenant, tool, natural_key) WHERE natural_key <> '' and state in ('prepared', 'in_flight', 'unknown');
 
-CREATE INDEX effects_unknown ON effects (tenant, updated_at) WHERE state = 'unknown';
+CREATE INDEX effects_unknown ON effects (tenant, updated_at) WHERE state in ('in_flight', 'unknown');
 
 CREATE TABLE inbox (
     tenant VARCHAR NOT NULL,
