@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from approvals.characters import pieces
 
-__all__ = ["Assets"]
+__all__ = ["Assets", "plain", "shown"]
 
 _ROOM = Path(__file__).resolve().parent
 _CACHE = "public, max-age=31536000, immutable"

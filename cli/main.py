@@ -23,6 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.stack": ("up", "down", "status", "doctor", "config"),
         "cli.agent": ("agent",),
         "cli.events": ("send", "events"),
+        "cli.approvals": ("approvals",),
     }
 )
 """Module of each group, with its verbs; its `mount(app)` adds them. A new group is a new file and a line here."""

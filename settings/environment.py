@@ -45,6 +45,7 @@ SECRETS = frozenset(
         "backoffice_admin_token_file",
         "openai_api_key",
         "anthropic_api_key",
+        "password",
     }
 )
 """Settings that are secrets, or say where one lies: each goes only to the processes that need it."""

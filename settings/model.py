@@ -150,6 +150,10 @@ class Settings(BaseSettings):
     anthropic_api_key: SecretStr | None = None
     """Key of Anthropic."""
 
+    # The command line
+    password: SecretStr | None = None
+    """Password of the local account that `countersign approvals` signs in as or creates; unset: it asks."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important kind of log line that the processes write."""
 

@@ -1,0 +1,146 @@
+"""`countersign approvals account`: local accounts, made by whoever operates the machine; straight to the store."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.text import Text
+
+from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
+from settings import Settings
+from settings.load import load_settings
+from settings.tenants import load_tenants
+from store.accounts import ROLES, Account, NewAccount, add_account, disable_account, list_accounts
+from store.database import Database, StoreDown
+from store.passwords import MIN_CHARACTERS
+
+__all__ = ["mount_accounts"]
+
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="Organisation. Default: the only one there is.")]
+
+
+def mount_accounts(group: typer.Typer) -> None:
+    """Add the subgroup."""
+    accounts = typer.Typer(no_args_is_help=True, help="Local accounts of approvers.")
+    accounts.command("add")(add)
+    accounts.command("list")(list_all)
+    accounts.command("disable")(disable)
+    group.add_typer(accounts, name="account")
+
+
+def add(
+    username: Annotated[str, typer.Argument(help="Unique within the organisation.")],
+    group: Annotated[list[str] | None, typer.Option(help="A group that policies name; may be given again.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(ROLES)}; may be given again.")] = None,
+    name: Annotated[str, typer.Option(help="Name as others see it. Default: the user name.")] = "",
+    person: Annotated[str, typer.Option(help="The human being; accounts of one person share it.")] = "",
+    tenant: TenantOption = None,
+) -> int:
+    """Add an account. The password comes from a prompt, or from COUNTERSIGN_PASSWORD."""
+    settings = load_settings()
+    try:
+        new = NewAccount.model_validate(
+            {
+                "tenant": _tenant(settings, tenant),
+                "username": username,
+                "person": person or username.lower(),
+                "display_name": name or username,
+                "groups": tuple(group or ()),
+                "roles": tuple(role or ("view", "approve")),
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CliError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}.") from None
+    password = settings.password
+    typed: str = (
+        password.get_secret_value()
+        if password
+        else typer.prompt(
+            f"Password ({MIN_CHARACTERS} characters or more)", hide_input=True, confirmation_prompt=True, err=True
+        )
+    )
+    try:
+        added = asyncio.run(_add(settings, new, typed))
+    except ValueError as error:
+        raise CliError(f"{error}. Choose another.") from None
+    if not added:
+        raise CliError(f"{new.tenant} has an account {new.username.lower()} already. Take another name.", Exit.BAD)
+    say(f"{new.tenant}/{new.username.lower()} may sign in at {settings.web_url}")
+    return Exit.OK
+
+
+def list_all(tenant: TenantOption = None, as_json: JsonOption = False) -> int:
+    """List the accounts."""
+    settings = load_settings()
+    accounts = asyncio.run(_list(settings, _tenant(settings, tenant)))
+    if as_json:
+        print_json(accounts)
+        return Exit.OK
+    print_table(
+        ("USER", "NAME", "PERSON", "GROUPS", "ROLES", "STATE"),
+        [
+            (
+                account.username,
+                account.display_name,
+                account.person,
+                ", ".join(account.groups),
+                ", ".join(account.roles),
+                Text("disabled", "red") if account.disabled else Text("active", "green"),
+            )
+            for account in accounts
+        ],
+    )
+    return Exit.OK
+
+
+def disable(username: Annotated[str, typer.Argument()], tenant: TenantOption = None) -> int:
+    """Disable an account and end its sessions. Its past votes stay; the gate counts them no more."""
+    settings = load_settings()
+    where = _tenant(settings, tenant)
+    if not asyncio.run(_disable(settings, where, username)):
+        raise CliError(f"{where} has no account {username}. `countersign approvals account list` shows them.", Exit.BAD)
+    say(f"{where}/{username.lower()} is disabled and signed out")
+    return Exit.OK
+
+
+def _tenant(settings: Settings, named: str | None) -> str:
+    known = sorted(load_tenants(settings.tenants_file).tenants)
+    if named is None and len(known) == 1:
+        return known[0]
+    if named not in known:
+        raise CliError(f"say --tenant: {', '.join(known)}.")
+    return named
+
+
+async def _add(settings: Settings, new: NewAccount, password: str) -> bool:
+    try:
+        async with _database(settings) as db, db.tenant(new.tenant) as cursor:
+            return await add_account(cursor, new, password)
+    except StoreDown as error:
+        raise _unreachable(error) from error
+
+
+async def _list(settings: Settings, tenant: str) -> tuple[Account, ...]:
+    try:
+        async with _database(settings) as db, db.tenant(tenant) as cursor:
+            return await list_accounts(cursor, tenant)
+    except StoreDown as error:
+        raise _unreachable(error) from error
+
+
+async def _disable(settings: Settings, tenant: str, username: str) -> bool:
+    try:
+        async with _database(settings) as db, db.tenant(tenant) as cursor:
+            return await disable_account(cursor, tenant, username)
+    except StoreDown as error:
+        raise _unreachable(error) from error
+
+
+def _database(settings: Settings) -> Database:
+    return Database(settings.database_address(), role=settings.database_role, max_connections=1)
+
+
+def _unreachable(error: StoreDown) -> CliError:
+    return CliError(f"{error}. Look at `countersign status`.")

@@ -1,0 +1,200 @@
+"""`countersign approvals`: look at requests and decide them, signed in as somebody; the same checks as the form."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+from pydantic import ValidationError
+from rich.text import Text
+
+from approvals.api import DecisionReply, RequestReply
+from approvals.assets import plain
+from approvals.decide import Decide
+from approvals.presenting import headline, inbox_line
+from approvals.words import ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
+from cli.approval_accounts import mount_accounts
+from cli.approvals_client import ApprovalsClient
+from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
+from contracts.approval import ApprovalView
+from contracts.vote import Verdict
+from settings.load import load_settings
+
+__all__ = ["mount"]
+
+AsOption = Annotated[str | None, typer.Option("--as", help="USER or TENANT/USER. Default: who signed in last.")]
+RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request, apr-….")]
+_COLOURS = {"open": "yellow", "granted": "green", "denied": "red", "expired": "red", "voided": "dim"}
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Approvals: look at requests, decide them, manage accounts.")
+    group.command("list")(list_approvals)
+    group.command("show")(show)
+    group.command("approve")(approve)
+    group.command("deny")(deny)
+    mount_accounts(group)
+    app.add_typer(group, name="approvals")
+
+
+def list_approvals(
+    who: AsOption = None,
+    scope: Annotated[
+        Literal["mine", "groups", "all"], typer.Option(help="That I may decide, of my groups, or all.")
+    ] = "mine",
+    history: Annotated[bool, typer.Option("--history", help="Requests that are over.")] = False,
+    after: Annotated[str, typer.Option(help="Cursor of the next page, as the page before printed it.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 25,
+    as_json: JsonOption = False,
+) -> int:
+    """List requests: open ones by expiry, past ones newest first."""
+    with ApprovalsClient(load_settings(), who) as client:
+        page = client.list(state="history" if history else "open", scope=scope, after=after, limit=limit)
+    if as_json:
+        print_json(page)
+        return Exit.OK
+    now = datetime.now(UTC)
+    rows = [inbox_line(line, now=now) for line in page.lines]
+    if not rows:
+        say("nothing waits for a decision" if not history else "nothing has been decided")
+        return Exit.OK
+    print_table(
+        ("REQUEST", "WHAT", "TARGET", "AMOUNT", "TIER", "STATE", "LEFT", "NEEDS"),
+        [
+            (
+                row.line.request_id,
+                plain(row.line.tool),
+                plain(row.line.resource_id or ""),
+                plain(row.amount),
+                str(row.tier.number),
+                Text(row.state, _COLOURS[row.state]),
+                row.deadline.left if row.state == "open" else "",
+                f"{row.requirement}, {row.people_left} to go" if row.state == "open" else "",
+            )
+            for row in rows
+        ],
+    )
+    if page.next:
+        say(f"more: --after {page.next}")
+    return Exit.OK
+
+
+def show(request_id: RequestArgument, who: AsOption = None, as_json: JsonOption = False) -> int:
+    """Show one request, whole."""
+    with ApprovalsClient(load_settings(), who) as client:
+        request = client.show(request_id)
+    if as_json:
+        print_json(request)
+    else:
+        _print_request(request)
+    return Exit.OK
+
+
+def approve(
+    request_id: RequestArgument,
+    who: AsOption = None,
+    reason: Annotated[str, typer.Option(help="Why; required at tier 4.")] = "",
+    digest: Annotated[str, typer.Option(help="Digest that you saw; another one is refused.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not show the request and ask.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Approve a request, after it was shown."""
+    return _decide(request_id, who, Verdict.APPROVE, reason, digest, yes=yes, as_json=as_json)
+
+
+def deny(
+    request_id: RequestArgument,
+    reason: Annotated[str, typer.Option(help="Why. The agent and the others see it.")],
+    who: AsOption = None,
+    digest: Annotated[str, typer.Option(help="Digest that you saw; another one is refused.")] = "",
+    as_json: JsonOption = False,
+) -> int:
+    """Deny a request."""
+    return _decide(request_id, who, Verdict.DENY, reason, digest, yes=True, as_json=as_json)
+
+
+def _decide(
+    request_id: str, who: str | None, verdict: Verdict, reason: str, digest: str, *, yes: bool, as_json: bool
+) -> int:
+    with ApprovalsClient(load_settings(), who) as client:
+        request = client.show(request_id)
+        if not yes:
+            _print_request(request)
+            if not typer.confirm("\nApprove exactly this?", err=True):
+                say("nothing was decided")
+                return Exit.BAD
+        try:
+            decision = Decide(verdict=verdict, reason=reason, digest=digest or request.digest)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise CliError(f"{first['loc'][0]}: {first['msg']}. `countersign approvals show` prints it.") from None
+        reply = client.decide(request_id, decision)
+    if as_json:
+        print_json(reply)
+    else:
+        say(_in_words(reply))
+    return Exit.OK if reply.outcome in {"decided", "stands"} and reply.refusal is None else Exit.BAD
+
+
+def _in_words(reply: DecisionReply) -> str:
+    if reply.vote is None:
+        return f"not decided: {reply.message}"
+    did = {Verdict.APPROVE: "approval", Verdict.DENY: "denial"}[reply.vote.verdict]
+    if reply.outcome == "stands":
+        return f"your earlier {did} stands"
+    match reply.vote.state:
+        case "accepted":
+            return f"your {did} is recorded: the run has counted it"
+        case "refused":
+            return f"your {did} was not counted: {reply.message}"
+        case "pending":
+            return f"your {did} is signed and stored; the run will get it as soon as it can be reached"
+
+
+def _print_request(request: RequestReply) -> None:
+    name, meaning = TIERS.get(request.tier, (f"tier {request.tier}", ""))
+    view = request.view
+    console.print(
+        Text.assemble(
+            (f"{request.request_id}  ", "bold"),
+            (request.state, _COLOURS[request.state]),
+            f"  tier {request.tier}, {name.lower()}: {meaning}",
+        )
+    )
+    if view is None:
+        say("What was asked cannot be shown: the stored page is damaged. It can only be denied.")
+    else:
+        _print_view(view)
+    left = request.expires_at - datetime.now(UTC)
+    until = f", {duration(left)} left" if request.state == "open" else ""
+    say(f"\nneeds   {requirement_in_words(request.requirement)}{until}")
+    for vote in request.votes:
+        refused = f" ({REFUSALS[vote.refusal]})" if vote.refusal else ""
+        say(f"        {plain(vote.display_name)}: {vote.verdict}, {vote.state}{refused}  {plain(vote.reason)}".rstrip())
+    say(f"run     {request.run_id}\ndigest  {request.digest}")
+
+
+def _print_view(view: ApprovalView) -> None:
+    moved = amount(view.money_minor, view.currency) if view.money_minor is not None and view.currency else ""
+    title = headline(view.tool_description, view.tool)
+    console.print(Text(plain(f"\n{title}{': ' if moved else ''}{moved}"), "bold"))
+    say(plain(f"{view.resource_type} {view.resource_id}, by {view.agent} for {view.asked_by}"))
+    undo = f"can be undone with {view.reversible_by}" if view.reversible_by else "CANNOT BE UNDONE"
+    say(plain(f"{undo}; {'seen' if view.customer_visible else 'not seen'} outside the company\n"))
+    rows: list[tuple[str, str, str]] = []
+    for argument, value in view.arguments.items():
+        label = str(view.provenance.get(argument, {}).get("label", ""))
+        rows.append((plain(argument), plain(value), ORIGINS.get(label, ("origin not known", ""))[0]))
+    print_table(("ARGUMENT", "VALUE", "FROM"), rows)
+    if view.before is not None and view.after is not None:
+        names = [*view.before, *(field for field in view.after if field not in view.before)]
+        changes = [(field, view.before.get(field, ""), view.after.get(field, "")) for field in names]
+        console.print()
+        print_table(
+            ("FIELD", "BEFORE", "AFTER"),
+            [(plain(field), plain(old), plain(new)) for field, old, new in changes if old != new],
+        )
+    console.print()
+    for reason in view.reasons:
+        say(plain(f"why     {reason.text} ({reason.policy})"))
+    say(plain(f"model   not verified, written by {view.served_model}: {view.model_reason or 'no reason given'}"))

@@ -1,0 +1,149 @@
+"""`countersign approvals` as a person types it, against a real form."""
+
+import asyncio
+import json
+import re
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import uvicorn
+
+from approvals.app import create_app
+from cli.main import run
+from contracts.decision import Requirement
+from settings import Settings, get_settings
+from store.approvals import StoredRequest
+from store.database import Database
+from tests.approvals.scene import FIONA, FRED, LENA, ONE_LEAD, PASSWORD, TWO_FINANCE, add_people, ask, settings_for
+from tests.conftest import DatabaseAddresses
+
+START_LIMIT_S = 20
+
+
+@pytest.fixture
+def settings(
+    database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """A form on its own port, and the environment of a person at the same installation."""
+    folder = tmp_path / "office"
+    port = free_port()
+    found = settings_for(database.url, folder, port=port, temporal_address=f"127.0.0.1:{free_port()}")
+    for name, value in (
+        ("STATE_DIR", str(folder)), ("WEB_PORT", str(port)), ("DATABASE_URL", database.url), ("PASSWORD", PASSWORD)
+    ):  # fmt: skip
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    get_settings.cache_clear()
+    server = uvicorn.Server(uvicorn.Config(create_app(found), port=port, log_level="error"))
+    thread = Thread(target=server.run)
+    thread.start()
+    asyncio.run(_people(found))
+    yield found
+    server.should_exit = True
+    thread.join(START_LIMIT_S)
+
+
+async def _people(settings: Settings) -> None:
+    async with Database(settings.database_address(), role=settings.database_role) as db:
+        await add_people(db, LENA, FRED, FIONA)
+
+
+def asked(
+    settings: Settings,
+    name: str = "1",
+    *,
+    requirement: Requirement = ONE_LEAD,
+    **changes: Any,  # noqa: ANN401 - any field of the view
+) -> StoredRequest:
+    async def opened() -> StoredRequest:
+        async with Database(settings.database_address(), role=settings.database_role) as db:
+            return await ask(db, name, requirement=requirement, **changes)
+
+    return asyncio.run(opened())
+
+
+def test_a_person_lists_shows_and_approves(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    request = asked(settings, model_reason="fine\x1b[2J\u202e")
+    assert run(["approvals", "list", "--as", "acme/lena"]) == 0
+    listing = capsys.readouterr().out
+    assert request.request_id in listing
+    assert "EUR 480.00" in listing
+    kept = settings.state_dir / "cli-session.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    assert run(["approvals", "show", request.request_id]) == 0  # as whoever signed in last
+    page = capsys.readouterr().out
+    for text in ("Refund an order", "CANNOT BE UNDONE", "untrusted text", "not verified", request.digest, "U+001B"):
+        assert text in page
+    assert "\x1b[2J" not in page
+
+    assert run(["approvals", "approve", request.request_id, "--yes"]) == 0
+    assert "signed and stored" in capsys.readouterr().out
+    assert run(["approvals", "approve", request.request_id, "--yes"]) == 0
+    assert "your earlier approval stands" in capsys.readouterr().out
+
+
+def test_the_same_checks_hold_as_in_the_form(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    request = asked(settings)
+    both = asked(settings, "2", requirement=TWO_FINANCE, tier=4)
+    other = "sha256:" + "0" * 64
+    for arguments, said in (
+        (["approve", request.request_id, "--as", "acme/fred", "--yes"], "None of your groups is needed"),
+        (["approve", request.request_id, "--as", "acme/lena", "--yes", "--digest", other], "not what would run"),
+        (["deny", request.request_id, "--reason", "no", "--as", "acme/lena"], "Say why"),
+        (["approve", both.request_id, "--as", "acme/fred", "--yes"], "Say why"),
+    ):
+        assert run(["approvals", *arguments]) == 1
+        assert said in capsys.readouterr().out
+    assert run(["approvals", "approve", both.request_id, "--yes", "--reason", "bank called back", "--json"]) == 0
+    reply = json.loads(capsys.readouterr().out)
+    assert (reply["outcome"], reply["vote"]["reason"]) == ("decided", "bank called back")
+    assert run(["approvals", "deny", request.request_id, "--reason", "wrong order", "--as", "acme/lena"]) == 0
+
+
+def test_mistakes_are_one_line_that_says_what_to_do(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = "apr-" + "a" * 26
+    monkeypatch.setenv("COUNTERSIGN_PASSWORD", "not the password")
+    for arguments, said in (
+        (["list"], "--as USER"),
+        (["list", "--as", "acme/lena"], "password is not right"),
+        (["show", missing, "--as", "acme/nobody"], "password is not right"),
+    ):
+        assert run(["approvals", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    monkeypatch.setenv("COUNTERSIGN_PASSWORD", PASSWORD)
+    assert run(["approvals", "show", missing, "--as", "acme/lena"]) == 2
+    assert "There is no such request" in capsys.readouterr().err
+    monkeypatch.setenv("COUNTERSIGN_WEB_URL", "http://127.0.0.1:1")
+    assert run(["approvals", "list", "--as", "acme/lena"]) == 2
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_session_that_is_over_is_renewed(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["approvals", "list", "--as", "acme/lena"]) == 0
+    kept = settings.state_dir / "cli-session.json"
+    kept.write_text(re.sub(r'"acme\.[^"]+"', '"acme.' + "x" * 43 + '"', kept.read_text()))
+    assert run(["approvals", "list"]) == 0
+
+
+def test_the_operator_adds_lists_and_disables_accounts(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    add = ["approvals", "account", "add", "Mara", "--group", "finance", "--tenant", "acme"]
+    assert run(add) == 0
+    assert run(add) == 1
+    assert run(["approvals", "list", "--as", "acme/mara"]) == 0
+    assert run(["approvals", "account", "disable", "mara", "--tenant", "acme"]) == 0
+    assert run(["approvals", "list"]) == 2
+    capsys.readouterr()
+    assert run(["approvals", "account", "list", "--tenant", "acme", "--json"]) == 0
+    rows = {row["username"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["mara"]["disabled"], rows["mara"]["groups"]) == (True, ["finance"])
+    assert "password_hash" not in rows["mara"]
+    assert run(["approvals", "account", "add", "x", "--role", "king", "--tenant", "acme"]) == 2
+    assert run(["approvals", "account", "disable", "nobody", "--tenant", "acme"]) == 1
