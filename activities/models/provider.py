@@ -77,5 +77,5 @@ async def bounded(timeout_s: float, heartbeat: Heartbeat) -> AsyncGenerator[Prog
 async def _beat(progress: Progress, heartbeat: Heartbeat) -> None:
     start = monotonic()
     while True:
-        heartbeat(f"{progress.characters} characters after {monotonic() - start:.0f} s")
         await asyncio.sleep(HEARTBEAT_S)
+        heartbeat(f"{progress.characters} characters after {monotonic() - start:.0f} s")

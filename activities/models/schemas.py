@@ -7,6 +7,7 @@ model checks it afterwards, as it checks everything.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from typing import cast
 
 from pydantic import BaseModel
@@ -98,11 +99,17 @@ def plain_arguments(model: type[BaseModel], arguments: JsonObject) -> tuple[str,
     Strict mode requires every property, so an optional one arrives as null: where the model has a default and does not
     take null itself, the property is removed. Nothing else is changed or checked.
     """
-    schema = model.model_json_schema()
-    plain = _inlined(schema, cast("JsonObject", schema.get("$defs", {})), (), model.__name__)
+    plain = _plain_schema(model)
     why = arguments.get(WHY)
     rest: JsonObject = {name: value for name, value in arguments.items() if name != WHY}
     return (why if isinstance(why, str) else "", cast("JsonObject", _without_nulls(plain, rest)))
+
+
+@lru_cache(maxsize=1_024)
+def _plain_schema(model: type[BaseModel]) -> JsonObject:
+    """The schema without references. Made once for each model: every call is read by it."""
+    schema = model.model_json_schema()
+    return _inlined(schema, cast("JsonObject", schema.get("$defs", {})), (), model.__name__)
 
 
 def unions_in(schema: JsonObject) -> int:
