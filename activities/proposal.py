@@ -181,5 +181,7 @@ def _spoiled(reply: ModelReply, problem: Problem, text: str, parsed: Sequence[Ca
         told.append(UserMessage(text=text))
     corrections = tuple(message.text for message in told)
     return Proposal(
-        Malformed(problem=problem), TurnContent(text=reply.text[:_SPOILED_TEXT_CHARACTERS], corrections=corrections), tuple(told)
+        Malformed(problem=problem),
+        TurnContent(text=reply.text[:_SPOILED_TEXT_CHARACTERS], corrections=corrections),
+        tuple(told),
     )

@@ -73,7 +73,7 @@ class Installation:
 
     async def start(
         self, data: JsonObject, *, agent: str = "support_refund", trusted: tuple[str, ...] = ("ticket_id",),
-        event_id: str = "", **request: object,
+        event_id: str = "", **request: int,
     ) -> WorkflowHandle[AgentRun, RunReport]:  # fmt: skip
         """Accept an event and start its run, as the intake does."""
         event = AcceptedEvent(

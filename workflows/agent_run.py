@@ -8,6 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from contracts.event import Carried, RunRequest
@@ -23,6 +24,7 @@ from workflows.endings import End, end_of_fault, end_of_limit, is_model_fault, r
 
 __all__ = ["AgentRun"]
 
+_OUTCOME = SearchAttributeKey.for_keyword("RunOutcome")
 _FIRST_MODEL_WAIT_S = 60
 _LONGEST_MODEL_WAIT_S = 3_600
 
@@ -54,11 +56,11 @@ class AgentRun:
                 if is_cancelled_exception(error)
                 else end_of_fault(error)
             )
-            return report_without_store(request.run_id, end, "", self._totals, ())
+            return self._ended(report_without_store(request.run_id, end, "", self._totals, ()))
         self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
         self._calls = calls = Calls(request, pinned, self._ballot, self._enter)
         end = await self._until_end(pinned, calls)
-        return await self._close(pinned, end)
+        return self._ended(await self._close(pinned, end))
 
     async def _until_end(self, pinned: Pinned, calls: Calls) -> End:
         """The work, within the run's age, whatever happens in it."""
@@ -168,6 +170,11 @@ class AgentRun:
         finally:
             await workflow.wait_condition(workflow.all_handlers_finished)
             self._phase = "closed"
+
+    def _ended(self, report: RunReport) -> RunReport:
+        """Make the outcome searchable in Temporal too."""
+        workflow.upsert_search_attributes([_OUTCOME.value_set(report.outcome.value)])
+        return report
 
     def _continue_as_new_if_long(self) -> None:
         """Go on in another execution before Temporal's limits. Between steps nothing is open but old answers."""

@@ -46,7 +46,7 @@ RAW: dict[str, dict[str, Any]] = {
 }
 
 
-def rule(mode: str, **answer: Any) -> dict[str, Any]:
+def rule(mode: str, **answer: object) -> dict[str, Any]:
     return {"name": mode, "when": {"where": {"event.data.mode": mode}}, **answer}
 
 
@@ -86,7 +86,7 @@ async def naughty(
         yield made
 
 
-async def run(installation: Installation, mode: str, **request: object) -> RunReport:
+async def run(installation: Installation, mode: str, **request: int) -> RunReport:
     handle = await installation.start({"ticket_id": "TIC-2001", "mode": mode}, trusted=("ticket_id", "mode"), **request)
     return await handle.result()
 
@@ -156,7 +156,9 @@ async def test_a_limit_ends_the_run_as_the_agent_declares(
     async with installed(
         tmp_path, database.url, temporal_address, backoffice, credential_key[0],
         agents_dir=agents_with(
-            tmp_path, SCRIPT, limits={"steps": 100, "tokens": 400_000, "tool_calls": 100, "on_exceeded": "stop", **limits}
+            tmp_path,
+            SCRIPT,
+            limits={"steps": 100, "tokens": 400_000, "tool_calls": 100, "on_exceeded": "stop", **limits},
         ),
         models_file=models_with(tmp_path, **changes),
     ) as installation:  # fmt: skip

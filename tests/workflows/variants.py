@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -12,7 +12,7 @@ from activities.agent_tools import AGENTS_FOLDER
 __all__ = ["agents_with", "models_with"]
 
 
-def agents_with(folder: Path, script: Mapping[str, Any] | None = None, **changes: Any) -> Path:
+def agents_with(folder: Path, script: Mapping[str, Any] | None = None, **changes: object) -> Path:
     """A folder of agents with the refund agent alone; `changes` replace or extend parts of its `agent.yaml`."""
     root = folder / "agents"
     shutil.copytree(
@@ -22,14 +22,16 @@ def agents_with(folder: Path, script: Mapping[str, Any] | None = None, **changes
     file = root / "support_refund" / "agent.yaml"
     content = yaml.safe_load(file.read_text())
     for name, value in changes.items():
-        content[name] = {**content[name], **value} if isinstance(value, dict) and name in content else value
+        content[name] = (
+            {**content[name], **cast("dict[str, Any]", value)} if isinstance(value, dict) and name in content else value
+        )
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     if script is not None:
         (root / "support_refund" / "script.yaml").write_text(yaml.safe_dump(dict(script), sort_keys=False))
     return root
 
 
-def models_with(folder: Path, **changes: Any) -> Path:
+def models_with(folder: Path, **changes: object) -> Path:
     """A model map with the scripted provider alone, for every name that the refund agent uses."""
     entry = {"model": "scripted", "timeout_s": 2, **changes}
     file = folder / "models.yaml"
