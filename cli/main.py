@@ -21,7 +21,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "cli.demo": ("demo",),
         "cli.stack": ("up", "down", "status", "doctor", "config"),
+        "cli.team": ("secrets", "migrate", "namespace"),
         "cli.agent": ("agent",),
+        "cli.evals": ("eval",),
         "cli.events": ("send", "events"),
         "cli.approvals": ("approvals",),
     }

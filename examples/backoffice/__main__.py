@@ -1,6 +1,7 @@
 """Run the backoffice: ``python -m examples.backoffice``."""
 
 import logging
+import signal
 import sqlite3
 import sys
 import warnings
@@ -29,6 +30,10 @@ def main() -> int:
     except (ValidationError, yaml.YAMLError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"error: the backoffice cannot start: {error}. Check the BACKOFFICE_ settings.\n")
         return EXIT_USAGE
+    # The server drains and then raises the signal again for the handler that was there before: without one of ours the
+    # process would end as if killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
     uvicorn.run(
         app,
         host=configured.host,
