@@ -111,7 +111,8 @@ def parse_call(call: ProposedCall, tools: Mapping[str, Tool]) -> CallContent | _
         return raw
     try:
         why, plain = plain_arguments(tool.args_model, raw)
-        typed = tool.args_model.model_validate(plain)
+        # Strict: what is not of the declared type is told to the model, never repaired into something it did not say.
+        typed = tool.args_model.model_validate_json(json.dumps(plain), strict=True)
         arguments = cast("JsonObject", typed.model_dump(mode="json"))
         canonical_bytes(arguments)
     except ValidationError as error:
@@ -126,7 +127,7 @@ def _finish(reply: ModelReply, call: ProposedCall) -> Proposal:
     if isinstance(raw, _Bad):
         return _spoiled(reply, raw.problem, "", [raw])
     result, summary, needed = raw.get("result"), raw.get("summary"), raw.get("needed")
-    if result not in {"done", "hand_over"} or not isinstance(summary, str) or not isinstance(needed, str | None):
+    if result not in ("done", "hand_over") or not isinstance(summary, str) or not isinstance(needed, str | None):
         text = 'finish takes result ("done" or "hand_over"), summary (text) and needed (text).'
         return _spoiled(reply, "bad_arguments", "", [_Bad("bad_arguments", text)])
     content = TurnContent(
