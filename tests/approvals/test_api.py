@@ -1,0 +1,115 @@
+"""The API holds what the form holds; and the process starts, says so, and drains."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts.agent import ApprovalTimes
+from settings.environment import child_environment, plain_names
+from store.approvals import settle_request
+from tests.approvals.conftest import Office, form_of
+from tests.approvals.scene import EVE, LENA, TENANT, Person, ask, settings_for
+from tests.conftest import DatabaseAddresses
+
+pytestmark = pytest.mark.req("A1", "A3")
+START_LIMIT_S = 30
+
+
+async def bearer(client: httpx.AsyncClient, who: Person) -> dict[str, str]:
+    """Sign in as a command line does."""
+    answer = await client.post("/api/sign-in", json=form_of(who))
+    return {"authorization": f"Bearer {answer.json()['token']}"}
+
+
+async def test_a_machine_lists_shows_and_decides_by_digest(office: Office) -> None:
+    request = await ask(office.db)
+    async with office.visitor() as client:
+        headers = await bearer(client, LENA)
+        page = (await client.get("/api/approvals", headers=headers)).json()
+        assert [line["request_id"] for line in page["lines"]] == [request.request_id]
+        shown = (await client.get(f"/api/approvals/{request.request_id}", headers=headers)).json()
+        assert (shown["digest"], shown["view"]["money_minor"]) == (request.digest, 48_000)
+        path = f"/api/approvals/{request.request_id}/decision"
+        other = {"verdict": "approve", "digest": "sha256:" + "0" * 64}
+        assert (await client.post(path, json=other, headers=headers)).json()["refusal"] == "wrong_digest"
+        body = {"verdict": "approve", "digest": shown["digest"]}
+        assert (await client.post(path, json=body, headers=headers)).json()["outcome"] == "decided"
+        assert (await client.post(path, json=body, headers=headers)).json()["outcome"] == "stands"
+
+
+async def test_the_api_takes_no_cookie_and_no_strangers_token(office: Office) -> None:
+    request = await ask(office.db)
+    async with office.signed_in(LENA) as client:
+        assert (await client.get("/api/approvals")).status_code == 401
+        body = {"verdict": "approve", "digest": request.digest}
+        assert (await client.post(f"/api/approvals/{request.request_id}/decision", json=body)).status_code == 401
+    async with office.visitor() as client:
+        headers = await bearer(client, EVE)
+        assert (await client.get(f"/api/approvals/{request.request_id}", headers=headers)).status_code == 404
+        answer = await client.post(f"/api/approvals/{request.request_id}/decision", json=body, headers=headers)
+        assert answer.status_code == 404
+        assert (await client.post("/api/sign-out", headers=headers)).status_code == 204
+        assert (await client.get("/api/approvals", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize("body", [{}, {"verdict": "maybe"}, {"verdict": "approve", "digest": "x"}, [], "x", None])
+async def test_a_malformed_decision_is_refused_in_words(office: Office, body: object) -> None:
+    request = await ask(office.db)
+    async with office.visitor() as client:
+        headers = await bearer(client, LENA)
+        answer = await client.post(f"/api/approvals/{request.request_id}/decision", json=body, headers=headers)
+        assert answer.status_code == 422
+        assert answer.json()["error"]
+
+
+async def test_opening_and_settling_again_changes_nothing(office: Office) -> None:
+    first = await ask(office.db)
+    again = await ask(office.db, times=ApprovalTimes(sla_s=1, expires_s=1))
+    assert (again.request_id, again.expires_at) == (first.request_id, first.expires_at)
+    async with office.db.tenant(TENANT) as cursor:
+        for state in ("granted", "denied"):
+            settled = await settle_request(
+                cursor, tenant=TENANT, request_id=first.request_id, state=state, decision_ids=()
+            )
+            assert settled == "granted"
+        missing = "apr-" + "a" * 26
+        assert await settle_request(cursor, tenant=TENANT, request_id=missing, state="denied", decision_ids=()) is None
+
+
+def test_the_process_says_when_it_is_ready_and_drains_on_sigterm(
+    database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    settings = settings_for(database.url, tmp_path, port=port)
+    names = [*plain_names(), "database_url", "vote_key_file", "session_secret_file"]
+    environment = child_environment(settings, names)
+    with subprocess.Popen([sys.executable, "-m", "approvals"], env=environment, cwd=Path.cwd()) as process:
+        until_s = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < until_s and process.poll() is None:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).text == "ready\n":
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(START_LIMIT_S) == 0
+
+
+def test_a_process_without_its_key_says_what_to_do(database: DatabaseAddresses, tmp_path: Path) -> None:
+    settings = settings_for(database.url, tmp_path)
+    settings.vote_key_file.unlink()
+    environment = child_environment(settings, [*plain_names(), "database_url", "vote_key_file", "session_secret_file"])
+    done = subprocess.run(
+        [sys.executable, "-m", "approvals"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the vote key")
+    assert json.dumps(done.stderr).count("\\n") == 1
