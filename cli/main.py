@@ -26,6 +26,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.evals": ("eval",),
         "cli.events": ("send", "events"),
         "cli.approvals": ("approvals",),
+        "cli.runs": ("runs",),
+        "cli.replay": ("replay",),
     }
 )
 """Module of each group, with its verbs; its `mount(app)` adds them. A new group is a new file and a line here."""

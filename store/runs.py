@@ -20,6 +20,7 @@ __all__ = [
     "append_audit",
     "close_run",
     "effect_counts",
+    "find_run_ids",
     "list_runs",
     "load_definition",
     "load_event_of",
@@ -147,6 +148,18 @@ async def list_runs(
             },
         )
         return cast("list[JsonObject]", await cursor.fetchall())
+
+
+async def find_run_ids(db: Database, tenant: str, prefix: str, *, limit: int = 5) -> list[str]:
+    """Ids of runs that begin so: of opened ones, and of those that an accepted event is yet to start."""
+    async with db.tenant(tenant) as cursor:
+        await cursor.execute(
+            """select run_id from runs where tenant = %(tenant)s and starts_with(run_id, %(prefix)s)
+               union select run_id from inbox where tenant = %(tenant)s and starts_with(run_id, %(prefix)s)
+               order by run_id limit %(limit)s""",
+            {"tenant": tenant, "prefix": prefix, "limit": limit},
+        )
+        return [str(row["run_id"]) for row in await cursor.fetchall()]
 
 
 async def run_totals(db: Database, tenant: str, run_id: str) -> RunTotals:

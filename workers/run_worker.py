@@ -1,12 +1,11 @@
 """A worker for runs: the workflow in its sandbox, the activities with their engine."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bundles import Bundles, load_ladder
 from activities.credentials import CredentialIssuer
@@ -17,21 +16,13 @@ from activities.run_activities import RunActivities
 from activities.services import Services
 from settings import Settings
 from store.database import Database
-from workflows.agent_run import AgentRun
+from workflows.sandbox import WORKFLOWS, sandbox
 
-__all__ = ["WORKFLOWS", "open_engine", "run_worker", "sandbox"]
+__all__ = ["open_engine", "run_worker"]
 
-WORKFLOWS: Sequence[type] = (AgentRun,)
-_PASSED_THROUGH = ("contracts", "policy", "pydantic", "pydantic_core", "joserfc", "cryptography", "rfc8785", "cedarpy")
-"""Loaded once, outside the sandbox: pure code of ours, and libraries without state. `workflows` itself is sandboxed."""
 _MAX_ACTIVITIES = 100
 _MAX_CACHED_WORKFLOWS = 1_000
 _DRAIN_S = 30
-
-
-def sandbox() -> SandboxedWorkflowRunner:
-    """The runner of workflow code, for workers and for replay alike."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PASSED_THROUGH))
 
 
 @asynccontextmanager

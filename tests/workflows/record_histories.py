@@ -1,0 +1,113 @@
+"""Record anew the histories that `test_histories.py` replays: `make histories`.
+
+They are a contract: a change of the workflow that does not replay them would break runs that are open when it is
+released. Record them anew only when no such run can be open, and say so in the changelog.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from contracts.canonical import digest, run_id_for
+from contracts.event import EventOrigin, RunRequest
+from contracts.outcome import RunReport
+from contracts.vote import Verdict
+from incidents.export import export_text
+from incidents.history import fetch_history
+from settings.sources import ROOT
+from tests.installation import ENDPOINT, TENANT, Installation
+from workflows.agent_run import AgentRun
+
+HISTORIES = Path(__file__).parent / "histories"
+SMALL, LARGE, INJECTED = "TIC-2001", "TIC-2002", "TIC-2003"
+Handle = WorkflowHandle[AgentRun, RunReport]
+
+
+async def small(installation: Installation) -> Handle:
+    """Inside every cap: runs alone."""
+    return await installation.start({"ticket_id": SMALL})
+
+
+async def approved(installation: Installation) -> Handle:
+    """Two persons of finance countersign; the vote of somebody without a say is refused."""
+    handle = await installation.start({"ticket_id": LARGE})
+    request = await installation.open_request(handle)
+    await installation.vote(handle, request, "lena")
+    await installation.vote(handle, request, "fay", reason="The photograph shows the crack")
+    await installation.vote(handle, request, "finn")
+    return handle
+
+
+async def denied(installation: Installation) -> Handle:
+    """One denial ends the asking; the agent hands over."""
+    handle = await installation.start({"ticket_id": LARGE})
+    request = await installation.open_request(handle)
+    await installation.vote(handle, request, "fay", verdict=Verdict.DENY, reason="No photograph of the damage")
+    return handle
+
+
+async def injected(installation: Installation) -> Handle:
+    """A ticket whose text tells the model to refund somebody else."""
+    return await installation.start({"ticket_id": INJECTED})
+
+
+async def cancelled(installation: Installation) -> Handle:
+    """Cancelled while it waits for people."""
+    handle = await installation.start({"ticket_id": LARGE})
+    await installation.open_request(handle)
+    await handle.cancel()
+    return handle
+
+
+async def not_admitted(installation: Installation) -> Handle:
+    """No accepted event vouches for it."""
+    run_id = run_id_for(TENANT, ENDPOINT, "forged")
+    origin = EventOrigin(endpoint=ENDPOINT, event_id="/helpdesk/acme#forged", body_digest=digest({}))
+    return await installation.client.start_workflow(
+        AgentRun.run,
+        RunRequest(tenant=TENANT, run_id=run_id, agent="support_refund", origin=origin),
+        id=run_id,
+        task_queue=installation.settings.temporal_task_queue,
+    )
+
+
+async def lost_answer(installation: Installation) -> Handle:
+    """The service acts and its answer is lost: the run finds out, and acts once."""
+    installation.backoffice.plan_fault("timeout_after_effect")
+    return await installation.start({"ticket_id": SMALL})
+
+
+SCENES: dict[str, Callable[[Installation], Awaitable[Handle]]] = {
+    "completed_small_refund": small,
+    "completed_approved_refund": approved,
+    "completed_lost_answer": lost_answer,
+    "escalated_denied_refund": denied,
+    "escalated_injected_ticket": injected,
+    "cancelled_while_waiting": cancelled,
+    "failed_safe_not_admitted": not_admitted,
+}
+"""File name, which begins with the outcome, and what happens."""
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_record(installation: Installation, name: str) -> None:
+    handle = await SCENES[name](installation)
+    report = await handle.result()
+    assert name.startswith(report.outcome.value)
+    history = await fetch_history(installation.client, handle.id)
+    HISTORIES.mkdir(exist_ok=True)
+    (HISTORIES / f"{name}.json").write_text(_scrubbed(export_text(history)))
+
+
+def _scrubbed(text: str) -> str:
+    """Without the name and the folders of the machine that recorded it: neither belongs to the contract."""
+    without_host = re.sub(r'("identity": )"[^"]*"', r'\1"somebody@somewhere"', text)
+    without_host = re.sub(r'("name": )"\d+@[^"]*"', r'\1"somewhere"', without_host)
+    without_stacks = re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', without_host)
+    scrubbed = without_stacks.replace(str(ROOT), ".")
+    assert json.loads(scrubbed)
+    return scrubbed
