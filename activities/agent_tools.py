@@ -7,9 +7,12 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+
+from pydantic import BaseModel
 
 import agents
 from contracts.base import Digest
@@ -89,11 +92,13 @@ def source_digest(folder: Path) -> Digest:
 
 def schema_digest(tool: Tool) -> Digest:
     """Digest of the JSON Schemas of arguments and output: an approval is void when they change."""
+    return _schema_digest(tool.args_model, tool.output_model)
+
+
+@lru_cache(maxsize=1_024)
+def _schema_digest(arguments: type[BaseModel], output: type[BaseModel]) -> Digest:
     return digest(
-        {
-            "arguments": tool.args_model.model_json_schema(),
-            "output": tool.output_model.model_json_schema(mode="serialization"),
-        }
+        {"arguments": arguments.model_json_schema(), "output": output.model_json_schema(mode="serialization")}
     )
 
 

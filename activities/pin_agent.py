@@ -39,6 +39,7 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
     if told != (accepted.run_id, accepted.agent, accepted.event.body_digest, accepted.on_behalf_of):
         _refuse(f"the accepted event {origin.event_id!r} started another run than this")
     agent = await _pin(engine, request)
+    pinned = digest(agent)
     interested = tuple(name for name in (accepted.on_behalf_of, agent.owner) if name)
     goal = _goal(accepted.event)
     first = (SystemMessage(text=agent.prompt), event_message(accepted.event.model_dump(mode="json")))
@@ -58,11 +59,11 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
             goal=goal,
             messages=tuple(message_row(message) for message in first),
             audit=RunOpened(
-                agent=agent.name, definition=digest(agent), origin=origin, on_behalf_of=accepted.on_behalf_of
+                agent=agent.name, definition=pinned, origin=origin, on_behalf_of=accepted.on_behalf_of
             ).model_dump_json(),
         ),
     )
-    if stored != digest(agent):
+    if stored != pinned:
         # Pinned by an earlier attempt or an earlier part of a long run, before the folder changed: that one holds.
         found = await load_definition(engine.db, request.tenant, stored)
         if found is None:

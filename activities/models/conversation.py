@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, cast
 
 from contracts.base import JsonObject
@@ -43,8 +44,8 @@ class Conversation:
     messages: Sequence[Message]
     event: JsonObject
     """Data of the event, found as the first JSON object with the key `event` in the first user message."""
-    results: Mapping[str, object]
-    """Parsed result of the latest successful answer, by tool."""
+    results: Mapping[str, str]
+    """Text of the latest successful answer, by tool: parsed when it is looked up, for few of many are."""
     answers: Mapping[str, ToolMessage]
     """The latest answer, by tool."""
     proposed: frozenset[str]
@@ -55,7 +56,7 @@ class Conversation:
     @classmethod
     def of(cls, messages: Sequence[Message]) -> "Conversation":
         """Read a transcript."""
-        results: dict[str, object] = {}
+        results: dict[str, str] = {}
         answers: dict[str, ToolMessage] = {}
         proposed: set[str] = set()
         for message in messages:
@@ -64,7 +65,7 @@ class Conversation:
             elif isinstance(message, ToolMessage):
                 answers[message.tool] = message
                 if not message.is_error:
-                    results[message.tool] = _parsed(message.text)
+                    results[message.tool] = message.text
         first = next((message.text for message in messages if isinstance(message, UserMessage)), "")
         return cls(messages, event_of(first), results, answers, frozenset(proposed))
 
@@ -101,7 +102,7 @@ class Conversation:
             texts = [message.text for message in self.messages if isinstance(message, UserMessage)]
             return _walk({"text": texts[-1]} if texts else {}, rest)
         tool = ".".join([head, *rest[:1]])
-        return _walk(self.results[tool], rest[1:]) if tool in self.results else ABSENT
+        return _walk(_parsed(self.results[tool]), rest[1:]) if tool in self.results else ABSENT
 
     def fill(self, template: object) -> object:
         """Replace `{reference}` in every string of a value; a string that is one reference keeps the value's type.
@@ -166,7 +167,9 @@ def event_of(text: str) -> JsonObject:
     return first or {}
 
 
+@lru_cache(maxsize=64)
 def _parsed(text: str) -> object:
+    """JSON, or the text itself where it is none. Whoever asks only reads."""
     try:
         return cast("object", json.loads(text))
     except (ValueError, RecursionError):

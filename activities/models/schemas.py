@@ -70,13 +70,18 @@ def tool_schema(tool: Tool) -> ToolSchema:
     Raises:
         TypeError: the arguments' model cannot be held strictly, or has a field `why` of its own.
     """
-    parameters = strict_schema(tool.args_model, tool.name)
+    return _tool_schema(tool.name, tool.description, tool.args_model)
+
+
+@lru_cache(maxsize=1_024)
+def _tool_schema(name: str, description: str, model: type[BaseModel]) -> ToolSchema:
+    parameters = strict_schema(model, name)
     properties = cast("JsonObject", parameters["properties"])
     if WHY in properties:
-        raise TypeError(f"{tool.name}: rename the argument {WHY!r}: every call carries a reason of that name already")
+        raise TypeError(f"{name}: rename the argument {WHY!r}: every call carries a reason of that name already")
     parameters["properties"] = {WHY: deepcopy(_WHY_SCHEMA), **properties}
     parameters["required"] = [WHY, *properties]
-    return ToolSchema(name=tool.name, description=tool.description, parameters=parameters)
+    return ToolSchema(name=name, description=description, parameters=parameters)
 
 
 def strict_schema(model: type[BaseModel], where: str) -> JsonObject:

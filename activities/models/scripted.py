@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from activities.models.conversation import Conversation, UnknownReferenceError
@@ -10,7 +11,16 @@ from activities.models.errors import ModelRejected, ModelUnavailable
 from activities.models.provider import Heartbeat, bounded
 from activities.models.schemas import FINISH_TOOL
 from activities.models.script import Fault, RawReply, Rule, Script, ScriptError, load_script
-from contracts.model import ModelReply, ModelRequest, ProposedCall, StopReason, Usage
+from contracts.model import (
+    AssistantMessage,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ProposedCall,
+    StopReason,
+    ToolMessage,
+    Usage,
+)
 
 __all__ = ["CHARACTERS_PER_TOKEN", "ScriptedProvider"]
 
@@ -104,7 +114,8 @@ class ScriptedProvider:
         # Ids follow from the conversation's length and content: the same request always gets the same answer.
         seed = hashlib.sha256(f"{len(request.messages)}".encode())
         for message in request.messages:
-            seed.update(message.model_dump_json().encode())
+            for part in _content(message):
+                seed.update(part.encode() + b"\0")
         seen = sum(len(message.text) for message in request.messages)
         offered = sum(len(tool.description) + len(_json(tool.parameters)) for tool in request.tools)
         said = len(text) + sum(len(tool) + len(arguments) for tool, arguments in calls)
@@ -132,6 +143,16 @@ class ScriptedProvider:
         return ModelUnavailable(
             words, retry_after_s=fault.retry_after_s, possibly_charged=fault.possibly_charged, status=503
         )
+
+
+def _content(message: Message) -> Iterator[str]:
+    yield message.role
+    yield message.text
+    if isinstance(message, AssistantMessage):
+        for call in message.calls:
+            yield from (call.call_id, call.tool, call.arguments_json)
+    elif isinstance(message, ToolMessage):
+        yield from (message.call_id, message.tool, str(message.is_error))
 
 
 def _json(value: object) -> str:
