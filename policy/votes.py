@@ -101,6 +101,8 @@ def judge_vote(
         return VoteRefused(refusal=VoteRefusal.WRONG_DIGEST)
     if vote.authenticated_at > vote.voted_at + CLOCK_SKEW_S or vote.voted_at > now_s + CLOCK_SKEW_S:
         return VoteRefused(refusal=VoteRefusal.MALFORMED)
+    if vote.voted_at < opened.opened_at - CLOCK_SKEW_S:
+        return VoteRefused(refusal=VoteRefusal.MALFORMED)  # nobody decides before there is a question
     if now_s >= min(vote.expires_at, opened.expires_at):
         return VoteRefused(refusal=VoteRefusal.EXPIRED)
     if vote.voted_at - vote.authenticated_at > sign_in_limit_s(opened.tier):

@@ -86,8 +86,10 @@ async def naughty(
         yield made
 
 
-async def run(installation: Installation, mode: str, **request: int) -> RunReport:
-    handle = await installation.start({"ticket_id": "TIC-2001", "mode": mode}, trusted=("ticket_id", "mode"), **request)
+async def run(installation: Installation, mode: str, wait_s: int = 20) -> RunReport:
+    handle = await installation.start(
+        {"ticket_id": "TIC-2001", "mode": mode}, trusted=("ticket_id", "mode"), model_wait_s=wait_s, store_wait_s=wait_s
+    )
     return await handle.result()
 
 
@@ -119,7 +121,7 @@ async def test_every_other_misbehaviour_has_its_own_end(naughty: Installation) -
         "loops": (Outcome.ESCALATED, OutcomeReason.LIMIT_REACHED),
         "unavailable": (Outcome.ESCALATED, OutcomeReason.NO_MODEL),
     }
-    reports = await asyncio.gather(*(run(naughty, mode, model_wait_s=2, store_wait_s=2) for mode in expected))
+    reports = await asyncio.gather(*(run(naughty, mode, wait_s=2) for mode in expected))
     assert {mode: ended(report) for mode, report in zip(expected, reports, strict=True)} == expected
     assert naughty.refunds() == []
 
