@@ -168,6 +168,8 @@ class EffectNow(Record):
     attempts: int
     output: str | None
     error: str
+    amount_minor: int | None
+    currency: str | None
     lease_s: int | None
     first_sent_s: int | None
     credential_s: int | None
@@ -188,6 +190,8 @@ class LoadedCall:
     """The agent's state in the tenant; None: it has none, so it is off."""
     effect: EffectNow | None
     settled_visit: int | None
+    counted: bool
+    """An earlier attempt or visit was admitted: the run's counters hold this call already."""
     halted_by: str
     """The kill switch that holds, such as `tool:payments.issue_refund`; empty: none."""
     now_s: int
@@ -217,6 +221,7 @@ async def load_call(db: Database, key: CallKey, *, agent: str, tool: str, values
         agent=AgentNow.model_validate(row["agent"]) if row["agent"] else None,
         effect=EffectNow.model_validate(row["effect"]) if row["effect"] else None,
         settled_visit=row["settled_visit"],
+        counted=row["counted"],
         halted_by=row["halted_by"] or "",
         now_s=row["now_s"],
         values=row["recorded"] or "[]",

@@ -31,7 +31,7 @@ from store.agents import ensure_agent_states
 from store.approvals import StoredRequest, find_request
 from store.database import Database
 from store.inbox import Arrival, accept
-from store.votes import cast_vote, record_answer
+from store.votes import StoredVote, cast_vote, record_answer
 from tests.examples.server import Server
 from workers.run_worker import open_engine, run_worker
 from workflows.agent_run import AgentRun
@@ -40,6 +40,7 @@ __all__ = ["Installation", "installed", "write_key"]
 
 TENANT = "acme"
 ENDPOINT = "support-tickets"
+SOURCE = "/helpdesk/acme"
 PASSWORD = "correct horse battery staple"
 WAIT_S = 60.0
 
@@ -71,13 +72,18 @@ class Installation:
         """The application's database."""
         return self.engine.db
 
+    @staticmethod
+    def run_id_of(event_id: str) -> str:
+        """Id of the run that an event starts."""
+        return run_id_for(TENANT, ENDPOINT, f"{SOURCE}#{event_id}")
+
     async def start(
         self, data: JsonObject, *, agent: str = "support_refund", trusted: tuple[str, ...] = ("ticket_id",),
         event_id: str = "", **request: int,
     ) -> WorkflowHandle[AgentRun, RunReport]:  # fmt: skip
         """Accept an event and start its run, as the intake does."""
         event = AcceptedEvent(
-            id=event_id or uuid.uuid4().hex, source="/helpdesk/acme", type="ticket.created", data=data, trusted=trusted
+            id=event_id or uuid.uuid4().hex, source=SOURCE, type="ticket.created", data=data, trusted=trusted
         )
         run_id = run_id_for(TENANT, ENDPOINT, event.key)
         await accept(
@@ -113,6 +119,20 @@ class Installation:
         verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "", **changes: object,
     ) -> VoteAnswer:  # fmt: skip
         """Cast a vote as the form does: row, signal, answer."""
+        vote, signed, _ = await self.cast(
+            handle, request, person, verdict=verdict, reason=reason, same_person_as=same_person_as, **changes
+        )
+        answer = await self.signal(handle, signed, vote.decision_id)
+        if isinstance(answer, VoteAccepted | VoteRefused):
+            async with self.db.tenant(TENANT) as cursor:
+                await record_answer(cursor, tenant=TENANT, decision_id=vote.decision_id, answer=answer)
+        return answer
+
+    async def cast(
+        self, handle: WorkflowHandle[AgentRun, RunReport], request: StoredRequest, person: str, *,
+        verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "", **changes: object,
+    ) -> tuple[Vote, SignedVote, StoredVote]:  # fmt: skip
+        """Sign a vote and write its row; the row is an earlier one where the person had voted before."""
         now = int(time.time())
         groups = {"lena": ("support-leads",), "fay": ("finance",), "finn": ("finance",), "eve": ()}[person]
         vote = Vote.model_validate(
@@ -126,12 +146,8 @@ class Installation:
         )  # fmt: skip
         signed = self.signer.sign(vote)
         async with self.db.tenant(TENANT) as cursor:
-            await cast_vote(cursor, vote, signed)
-        answer = await self.signal(handle, signed, vote.decision_id)
-        if isinstance(answer, VoteAccepted | VoteRefused):
-            async with self.db.tenant(TENANT) as cursor:
-                await record_answer(cursor, tenant=TENANT, decision_id=vote.decision_id, answer=answer)
-        return answer
+            written = await cast_vote(cursor, vote, signed)
+        return vote, signed, written.vote
 
     async def signal(
         self, handle: WorkflowHandle[AgentRun, RunReport], signed: SignedVote, decision_id: str

@@ -91,9 +91,7 @@ class Gate:
             engine_fault(f"visit {visit.loaded.settled_visit} settled this call already")
         if tool is None or not schema_unchanged(self._engine, visit.pinned, tool):
             if visit.was_sent:
-                words = (
-                    f"It is not known whether this happened, and {visit.pinned.name} has changed since."
-                )
+                words = f"It is not known whether this happened, and {visit.pinned.name} has changed since."
                 return await self._settle(visit, CallStatus.UNKNOWN, words, told=False)
             return await self._settle(
                 visit, CallStatus.REFUSED, f"{visit.pinned.name} is not the version that this run began with."

@@ -1,5 +1,6 @@
 """The decision about a visit: recorded facts, provenance, policy, and the grant if one is presented."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from psycopg import AsyncCursor
@@ -60,8 +61,16 @@ async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> 
 
 
 def facts_of(visit: Visit, *, repeated: bool) -> CallFacts:
-    """What the store said, as policy takes it. An agent without a state in the tenant is off."""
+    """What the store said, as policy takes it. An agent without a state in the tenant is off.
+
+    Counters are those before this call: one that an earlier attempt admitted must not stand in its own way.
+    """
     run, state = visit.loaded.run, visit.loaded.agent
+    own = Counter({visit.request.tool: 1} if visit.loaded.counted else {})
+    effect = visit.loaded.effect
+    money = Counter(
+        {effect.currency: effect.amount_minor} if effect and effect.currency and effect.amount_minor else {}
+    )
     return CallFacts(
         tenant=visit.request.tenant,
         run_id=visit.request.run_id,
@@ -70,10 +79,10 @@ def facts_of(visit: Visit, *, repeated: bool) -> CallFacts:
         enabled=state.enabled if state else False,
         tier_ceiling=state.tier_ceiling if state else 0,
         halted=bool(visit.loaded.halted_by),
-        admitted=run.admitted,
+        admitted=dict(Counter(run.admitted) - own),
         completed=run.completed,
-        money_minor=run.money_minor,
-        tool_calls=run.tool_calls,
+        money_minor=dict(Counter(run.money_minor) - money),
+        tool_calls=run.tool_calls - own.total(),
         tainted=run.tainted,
         repeated=repeated,
         opened_s=run.opened_s,

@@ -7,7 +7,7 @@ from typing import cast
 
 from contracts.base import JsonObject
 from contracts.tool import Label
-from policy.provenance import ValueIndex, recorded_values
+from policy.provenance import ValueIndex
 from store.journal import LoadedCall
 
 __all__ = ["RunValues"]
@@ -33,7 +33,7 @@ class RunValues:
         until, index = self._runs.get(key, (0, ValueIndex()))
         if until == after and loaded.values_seq is not None:
             messages = cast("list[JsonObject]", json.loads(loaded.values))
-            index.extend(recorded_values(messages, loaded.run.trusted_fields, labels, first=after))
+            index.read(messages, loaded.run.trusted_fields, labels)
             until = loaded.values_seq
         self._runs[key] = (until, index)
         self._runs.move_to_end(key)

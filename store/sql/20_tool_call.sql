@@ -18,6 +18,7 @@ create function load_call(
     out known boolean, out stored text, out stored_decision text, out stored_message text, -- this visit, if settled
     out proposal text, -- the model's message of the step
     out run json, out agent json, out effect json, out settled_visit int,
+    out counted boolean, -- an earlier attempt or visit was admitted: the run's counters hold this call already
     out halted_by text, out now_s bigint,
     out recorded text, -- the event and the tool messages after that sequence number: what provenance is computed from
     out recorded_seq int
@@ -55,11 +56,12 @@ begin
         select a.enabled, a.stage, a.tier_ceiling, a.version from agent_states a
         where a.tenant = p_tenant and a.agent = p_agent) x;
     select to_json(x) into effect from (
-        select e.state, e.fence, e.arguments_digest, e.attempts, e.output, e.error,
+        select e.state, e.fence, e.arguments_digest, e.attempts, e.output, e.error, e.amount_minor, e.currency,
             ceil(extract(epoch from e.lease_until))::bigint as lease_s,
             floor(extract(epoch from e.first_sent_at))::bigint as first_sent_s,
             ceil(extract(epoch from e.credential_expires_at))::bigint as credential_s
         from effects e where e.tenant = p_tenant and e.run_id = p_run and e.step = p_step and e.call = p_call) x;
+    counted := j.state is not null or effect is not null;
     halted_by := switched_off(p_tenant, p_run, p_agent, p_tool);
     select '[' || string_agg(m.content, ',' order by m.seq) || ']', max(m.seq) into recorded, recorded_seq from messages m
         where m.tenant = p_tenant and m.run_id = p_run and m.seq > p_values_after and (m.seq = 2 or m.call is not null);
