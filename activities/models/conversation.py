@@ -107,13 +107,17 @@ class Conversation:
     def fill(self, template: object) -> object:
         """Replace `{reference}` in every string of a value; a string that is one reference keeps the value's type.
 
+        `{integer: text}` makes a whole number of a text: groups of regular expressions are texts.
+
         Raises:
             UnknownReferenceError: the conversation does not hold what a reference names.
         """
         if isinstance(template, str):
             return self._fill_text(template)
         if isinstance(template, Mapping):
-            return self.fill_object(cast("Mapping[str, object]", template))
+            filled = self.fill_object(cast("Mapping[str, object]", template))
+            digits = filled.get("integer") if len(filled) == 1 else None
+            return int(digits) if isinstance(digits, str) and digits.isdecimal() else filled
         if isinstance(template, list | tuple):
             return [self.fill(value) for value in cast("Sequence[object]", template)]
         return template
