@@ -173,7 +173,9 @@ class AgentRun:
 
     def _ended(self, report: RunReport) -> RunReport:
         """Make the outcome searchable in Temporal too."""
-        workflow.upsert_search_attributes([_OUTCOME.value_set(report.outcome.value)])
+        workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType] - the SDK's own signature
+            [_OUTCOME.value_set(report.outcome.value)]
+        )
         return report
 
     def _continue_as_new_if_long(self) -> None:
