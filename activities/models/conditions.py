@@ -103,7 +103,7 @@ def _condition(value: object) -> object:
     return tests if tests and known.issuperset(tests) else {"equals": cast("object", value)}
 
 
-Test = Annotated[Condition, BeforeValidator(_condition)]
+Test = Annotated[Condition, BeforeValidator(_condition, json_schema_input_type=Condition | JsonValue)]
 """A condition, or short for one: a plain value that must be equal."""
 
 
