@@ -194,10 +194,8 @@ begin
     perform set_config('countersign.tenant', p_tenant, true);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if s.closed then kind := 'lost'; return; end if;
-    update journal r set state = 'done', control = p_control, done_at = now(),
-            message_seq = case when p_message is not null then s.message_seq + 1 end
-        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.visit = p_visit
-            and r.state = 'reserved' and r.fence = p_fence;
+    perform 1 from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call
+        and r.visit = p_visit and r.state = 'reserved' and r.fence = p_fence;
     if not found then kind := 'lost'; return; end if;
     if p_effect_state is not null then
         update effects r set state = p_effect_state, output = p_output, error = p_error, updated_at = now(),
@@ -205,11 +203,12 @@ begin
             where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call
                 and r.fence = p_effect_fence and r.state in ('prepared', 'in_flight')
             returning * into e;
-        if not found then
-            -- Its lease lapsed and somebody else holds it now: undo everything above.
-            raise exception 'effect %/%/% is not ours to finish', p_run, p_step, p_call using errcode = 'serialization_failure';
-        end if;
+        -- Its lease lapsed and the effect was put in doubt: what this attempt knows counts no more.
+        if not found then kind := 'lost'; return; end if;
     end if;
+    update journal r set state = 'done', control = p_control, done_at = now(),
+            message_seq = case when p_message is not null then s.message_seq + 1 end
+        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.visit = p_visit;
     chained := sha256(s.audit_head || convert_to(p_audit, 'UTF8'));
     insert into audit (tenant, run_id, seq, kind, body, hash)
         values (p_tenant, p_run, s.audit_seq + 1, 'finished', p_audit, chained);

@@ -1,0 +1,173 @@
+"""Interleavings of workers that load, admit, send, settle, pause and die, over the store's own statements."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from store.database import Database
+from store.journal import CallKey
+from tests.conftest import DatabaseAddresses
+from tests.store.actors import Attempt, model_attempt, read_attempt, write_attempt
+from tests.store.ledger_world import BOUNDS, TENANT, World, new_run
+
+pytestmark = pytest.mark.req("T4", "B1")
+
+SEED = int(os.environ.get("COUNTERSIGN_TEST_SEED", "20261121"))
+SIDE_BY_SIDE = 8
+EVENTS = 60
+ATTEMPTS_MAX = 5
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing that a run has to do, whoever does it."""
+
+    run_id: str
+    step: int
+    call: int
+    """-1: the model call of the step."""
+    deed: str = ""
+    """Of a write; empty: a read."""
+
+
+@dataclass
+class Schedule:
+    """One interleaving, drawn from a seed."""
+
+    world: World
+    chance: random.Random
+    work: list[Work]
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+
+    async def run(self) -> None:
+        """Faults for a while, then none: then everything must settle."""
+        for _ in range(EVENTS):
+            burst = await self._event()
+            await self.world.check(burst=burst)
+        for attempt in self.attempts:
+            await attempt.aclose()
+        for work in self.chance.sample(self.work, len(self.work)):
+            await self._settle(work)
+            await self.world.check(burst=True)
+        await self._check_settled()
+
+    async def _event(self) -> bool:
+        """One thing happens. Whether several statements ran at once."""
+        fate = self.chance.random()
+        if fate < 0.05:
+            await self.world.lapse()
+        elif fate < 0.12 and self.attempts:
+            # A crash: what the attempt did stays, what it was about to do does not happen.
+            await self.attempts.pop(self.chance.randrange(len(self.attempts))).aclose()
+        elif fate < 0.4 and len(self.attempts) < ATTEMPTS_MAX:
+            # Also of work that another attempt has in hand: that one may be dead, or only slow.
+            self.attempts.append(await self._attempt(self.chance.choice(self.work)))
+        elif fate < 0.6 and len(self.attempts) > 1:
+            some = self.chance.sample(self.attempts, self.chance.randint(2, len(self.attempts)))
+            await asyncio.gather(*(self._advance(attempt) for attempt in some))
+            return True
+        elif self.attempts:
+            await self._advance(self.chance.choice(self.attempts))
+        return False
+
+    async def _advance(self, attempt: Attempt) -> None:
+        try:
+            await anext(attempt)
+        except StopAsyncIteration:
+            self.attempts.remove(attempt)
+
+    async def _attempt(self, work: Work) -> Attempt:
+        if work.call < 0:
+            return model_attempt(self.world, work.run_id, work.step, self.chance)
+        visits = [row for row in await self.world.rows("journal", work.run_id) if self._is_of(row, work)]
+        # A visit that ended in doubt is followed by another, as the run does it.
+        doubts = sum(row["control"] == '{"unknown":true}' for row in visits)
+        key = CallKey(TENANT, work.run_id, work.step, work.call, doubts + 1)
+        if not work.deed:
+            return read_attempt(self.world, key)
+        return write_attempt(self.world, key, work.deed, self.chance)
+
+    @staticmethod
+    def _is_of(row: dict[str, Any], work: Work) -> bool:
+        return (row["step"], row["call"]) == (work.step, work.call)
+
+    async def _settle(self, work: Work) -> None:
+        for _ in range(60):
+            rows = [row for row in await self.world.rows("journal", work.run_id) if self._is_of(row, work)]
+            if any(row["state"] == "done" and row["control"] != '{"unknown":true}' for row in rows):
+                return
+            await self.world.lapse()
+            attempt = await self._attempt(work)
+            with suppress(StopAsyncIteration):
+                while True:
+                    await anext(attempt)
+            if work.call < 0 and await self._is_at_its_limit(work):
+                return
+        raise AssertionError(f"{work} never settled")
+
+    async def _is_at_its_limit(self, work: Work) -> bool:
+        (state,) = await self.world.rows("run_state", work.run_id, "run_id")
+        need = BOUNDS.overhead_tokens + BOUNDS.output_tokens
+        return bool(state["tokens_used"] + need > BOUNDS.limit_tokens or state["micros_used"] + 2 * need > 2_000)
+
+    async def _check_settled(self) -> None:
+        done = dict(self.world.provider.done)
+        for run_id in self.world.runs:
+            (state,) = await self.world.rows("run_state", run_id, "run_id")
+            assert (state["tokens_reserved"], state["micros_reserved"]) == (0, 0)
+            effects = await self.world.rows("effects", run_id)
+            assert {effect["state"] for effect in effects} <= {"succeeded", "failed_final"}
+            for effect in effects:
+                key = f"{run_id}/{effect['step']}/{effect['call']}"
+                assert done.get(key, 0) == (effect["state"] == "succeeded"), effect
+            assert state["effects"] == sum(effect["state"] == "succeeded" for effect in effects)
+        await self.world.check_chains()
+
+
+@pytest.fixture
+async def db(database: DatabaseAddresses) -> AsyncIterator[Database]:
+    async with Database(database.url, role="countersign_app", max_connections=20) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def owner(database: DatabaseAddresses) -> AsyncIterator[AsyncConnectionPool[Any]]:
+    async with AsyncConnectionPool(database.owner_url, max_size=10, open=False, kwargs={"autocommit": True}) as opened:
+        yield opened
+
+
+async def one_schedule(db: Database, owner: AsyncConnectionPool[Any], seed: int) -> None:
+    chance = random.Random(f"{SEED}/{seed}")
+    runs = [await new_run(db) for _ in range(2)]
+    work = [Work(run_id, step, -1) for run_id in runs for step in (1, 2)]
+    work += [Work(run_id, step, 0) for run_id in runs for step in (1, 2)]
+    deeds = [f"refund:{seed}:{number}" for number in range(2)]
+    work += [Work(run_id, step, call, deed) for run_id in runs for step in (1, 2) for call, deed in enumerate(deeds, 1)]
+    try:
+        await Schedule(World(db, owner, runs), chance, work).run()
+    except BaseException as error:
+        error.add_note(f"schedule {seed} of seed {SEED}")
+        raise
+
+
+async def many_schedules(db: Database, owner: AsyncConnectionPool[Any], seeds: range) -> None:
+    for first in range(seeds.start, seeds.stop, SIDE_BY_SIDE):
+        some = range(first, min(first + SIDE_BY_SIDE, seeds.stop))
+        await asyncio.gather(*(one_schedule(db, owner, seed) for seed in some))
+
+
+async def test_no_interleaving_breaks_the_ledger_or_a_limit(db: Database, owner: AsyncConnectionPool[Any]) -> None:
+    await many_schedules(db, owner, range(40))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+async def test_thousands_of_interleavings(db: Database, owner: AsyncConnectionPool[Any]) -> None:
+    await many_schedules(db, owner, range(40, 3040))
