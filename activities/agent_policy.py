@@ -9,7 +9,7 @@ from policy.cedar_text import CedarPolicy, CedarSyntax, cedar_policies
 from policy.ladder import Ladder
 from policy.schema import SchemaError, cedar_schema
 
-__all__ = ["PolicyMistake", "policy_mistakes"]
+__all__ = ["PolicyMistake", "id_prefix", "policy_mistakes"]
 
 GROUPS = frozenset({"read", "write", *(f"tier{tier.value}" for tier in Tier)})
 _FILE = "policy.cedar"
@@ -43,7 +43,7 @@ def policy_mistakes(
         for part in parts
         if isinstance(part, CedarSyntax)
     ]
-    prefix = agent.replace("_", "-") + "-"
+    prefix = id_prefix(agent)
     seen: dict[str, int] = {}
     for policy in policies:
         found += _annotated(policy, prefix, seen)
@@ -52,6 +52,11 @@ def policy_mistakes(
         found += _typed(text, tools, ladder)
         found += _without_permit(policies, listed, tools)
     return sorted(found)
+
+
+def id_prefix(agent: str) -> str:
+    """How the ids of an agent's policies begin."""
+    return agent.replace("_", "-") + "-"
 
 
 def _annotated(policy: CedarPolicy, prefix: str, seen: dict[str, int]) -> Iterator[PolicyMistake]:

@@ -1,22 +1,32 @@
 """A bundle: policies of the organisation and of every agent, the generated schema and the ladder, under one digest."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import cedarpy
 
-from contracts.base import JsonObject
 from contracts.canonical import digest
 from contracts.decision import Reason
 from policy.cedar import CedarEngine, PolicyEngine
+from policy.cedar_text import CedarPolicy, CedarSyntax, cedar_policies
 from policy.ladder import Ladder
+from policy.rungs import unknown_rungs
 
-__all__ = ["Bundle", "BundleError", "PolicyFinding", "build_bundle", "policy_findings"]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "PolicyFinding",
+    "base_findings",
+    "build_bundle",
+    "policies_of",
+    "policy_findings",
+]
 
-_ID = re.compile(r"^[a-z][a-z0-9-]{2,79}$")
+_ID = re.compile(r"[a-z][a-z0-9-]{2,79}")
+_SYNTAX = "not valid Cedar"
+_WALLS = ("base-tenant-wall", "base-halted", "base-disabled", "base-tier-ceiling", "base-stage-off")
+"""What must hold whoever writes the rest. A base policy without one of them is a mistake, or a file half written."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +35,19 @@ class PolicyFinding:
 
     file: str
     line: int
-    """First line is 1; 0 where the engine does not tell."""
+    """First line is 1; 0 where the whole file is meant."""
     message: str
+
+    def in_words(self) -> str:
+        """One line: place and what is wrong."""
+        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
 
 
 class BundleError(ValueError):
     """The policies cannot be used; nothing is allowed until they are corrected."""
 
     def __init__(self, findings: list[PolicyFinding]) -> None:
-        super().__init__("; ".join(f"{item.file}:{item.line}: {item.message}" for item in findings))
+        super().__init__("; ".join(item.in_words() for item in findings))
         self.findings = findings
 
 
@@ -71,73 +85,88 @@ def build_bundle(files: Mapping[str, str], schema: str, ladder: Ladder) -> Bundl
         digest=digest({"files": dict(files), "schema": schema, "ladder": ladder.model_dump(mode="json")}),
         engine=CedarEngine(text, schema),
         ladder=ladder,
-        texts={name: reason for file in files.values() for name, reason, _ in _annotations(file)},
+        texts={policy.id: policy.reason for text in files.values() for policy in policies_of(text)},
     )
 
 
 def policy_findings(files: Mapping[str, str], schema: str, ladder: Ladder) -> list[PolicyFinding]:
-    """Everything that is wrong with policy files: syntax, types, missing or double ids, reasons, unknown rungs."""
+    """Everything that is wrong with policy files: syntax, types, missing or double ids, reasons, unknown rungs.
+
+    Args:
+        files: Cedar text by file name.
+        schema: what `policy.schema.cedar_schema` made.
+        ladder: every requirement that policies may name.
+    """
+    try:
+        parsed_schema = cedarpy.Schema.from_str(schema)
+    except ValueError as error:
+        return [PolicyFinding("schema", 0, f"the schema that was generated from the tools does not parse: {error}")]
     findings: list[PolicyFinding] = []
     seen: dict[str, str] = {}
     for name in sorted(files):
-        text = files[name]
-        try:
-            found = _annotations(text)
-        except ValueError as error:
-            findings.append(PolicyFinding(name, _line_of(str(error)), f"not valid Cedar: {_first_line(error)}"))
-            continue
-        for policy_id, reason, policy in found:
-            line = _line_with(text, f'@id("{policy_id}")')
-            if not _ID.match(policy_id):
-                message = f'policy {policy!r} needs an @id("…") of lower-case letters, digits and dashes'
-                findings.append(PolicyFinding(name, line, message))
-            elif policy_id in seen:
-                findings.append(PolicyFinding(name, line, f"the id {policy_id!r} stands already in {seen[policy_id]}"))
-            if not reason:
-                findings.append(PolicyFinding(name, line, f'policy {policy_id!r} needs a @reason("…") for people'))
-            seen[policy_id] = name
-        findings += _unknown_rungs(name, text, ladder)
-        checked = cedarpy.validate_policies(text, schema)  # pyright: ignore[reportUnknownMemberType] - untyped dicts
-        ids = cast("dict[str, str]", checked.id_annotations_by_policy_id)
-        for error in checked.errors:
-            policy_id = ids.get(error.policy_id, error.policy_id)
-            findings.append(PolicyFinding(name, _line_with(text, f'@id("{policy_id}")'), str(error.error)))
+        found = _file_findings(name, files[name], ladder, seen)
+        if not any(finding.message.startswith(_SYNTAX) for finding in found):
+            found += _type_findings(name, files[name], parsed_schema)
+        findings += sorted(found, key=lambda finding: finding.line)
     return findings
 
 
-def _annotations(text: str) -> list[tuple[str, str, str]]:
-    """Id, reason and Cedar's own name of every policy in a text."""
-    parsed = cast("JsonObject", json.loads(cedarpy.policies_to_json_str(text)))
-    policies = cast("dict[str, JsonObject]", parsed["staticPolicies"])
-    rows: list[tuple[str, str, str]] = []
-    for name, policy in policies.items():
-        notes = cast("dict[str, str | None]", policy.get("annotations") or {})
-        rows.append((notes.get("id") or "", notes.get("reason") or "", name))
-    return rows
+def base_findings(name: str, text: str) -> list[PolicyFinding]:
+    """The walls that an organisation's base policy lacks."""
+    forbids = {policy.id for policy in policies_of(text) if policy.effect == "forbid"}
+    return [PolicyFinding(name, 0, f"the forbid {wall!r} is missing") for wall in _WALLS if wall not in forbids]
 
 
-def _unknown_rungs(name: str, text: str, ladder: Ladder) -> list[PolicyFinding]:
-    known = {rung.id for rung in ladder.rungs}
-    return [
-        PolicyFinding(
-            name,
-            text.count("\n", 0, match.start()) + 1,
-            f"no rung {match.group(1)!r} on the ladder: it has {', '.join(sorted(known))}",
-        )
-        for match in re.finditer(r'context\.granted\.contains\("([^"]*)"\)', text)
-        if match.group(1) not in known
-    ]
+def _file_findings(name: str, text: str, ladder: Ladder, seen: dict[str, str]) -> list[PolicyFinding]:
+    """What each policy says of itself. `seen` holds the ids met so far, with their places, and grows."""
+    findings: list[PolicyFinding] = []
+    for policy in cedar_policies(text):
+
+        def report(message: str, line: int = policy.line) -> None:
+            findings.append(PolicyFinding(name, line, message))
+
+        if isinstance(policy, CedarSyntax):
+            report(f"{_SYNTAX}: {policy.message}")
+            continue
+        named = f"policy {policy.id!r}" if policy.id else "the policy"
+        if not _ID.fullmatch(policy.id):
+            report(f'{named} needs an @id("…") of lower-case letters, digits and dashes')
+        elif policy.id in seen:
+            report(f"the id {policy.id!r} stands already in {seen[policy.id]}")
+        seen.setdefault(policy.id, f"{name}:{policy.line}")
+        if not policy.reason.strip():
+            report(f'{named} needs a @reason("…") for people')
+        if policy.effect == "forbid" and policy.has_arithmetic():
+            report(f"{named} computes in a forbid: an overflow is an error, and Cedar skips a forbid that errors")
+        for rung in unknown_rungs(policy, ladder):
+            known = ", ".join(rung.id for rung in ladder.rungs) or "none"
+            where = _line_from(text, policy.line, f'"{rung}"')
+            report(f"no rung {rung!r} on the ladder, which {named} names: it has {known}", where)
+    return findings
 
 
-def _line_with(text: str, part: str) -> int:
-    position = text.find(part)
-    return text.count("\n", 0, position) + 1 if position >= 0 else 0
+def _type_findings(name: str, text: str, schema: cedarpy.Schema) -> list[PolicyFinding]:
+    try:
+        checked = cedarpy.validate_policies(text, schema)  # pyright: ignore[reportUnknownMemberType] - untyped dicts
+    except ValueError as error:
+        # Each policy parses by itself, the file does not: nothing of it is taken.
+        return [PolicyFinding(name, 0, f"{_SYNTAX}: {' '.join(str(error).split())}")]
+    lines = [part.line for part in cedar_policies(text)]
+    findings: list[PolicyFinding] = []
+    for error in checked.errors:
+        # Cedar names policies by their position in the text.
+        position = error.policy_id.removeprefix("policy")
+        line = lines[int(position)] if position.isdecimal() and int(position) < len(lines) else 0
+        findings.append(PolicyFinding(name, line, str(error.error)))
+    return findings
 
 
-def _line_of(message: str) -> int:
-    match = re.search(r"line (\d+)", message)
-    return int(match.group(1)) if match else 0
+def _line_from(text: str, first: int, part: str) -> int:
+    """The line at or after that one which holds a part; that one itself where none does."""
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if number >= first and part in line), first)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def policies_of(text: str) -> list[CedarPolicy]:
+    """The policies of a text that parse, in order."""
+    return [part for part in cedar_policies(text) if isinstance(part, CedarPolicy)]

@@ -57,7 +57,9 @@ class CedarEngine:
                 [dict(entity) for entity in request.entities],
                 self._schema,
             )
-        except Exception as error:  # noqa: BLE001 - native code: whatever it raises, nothing is allowed
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of native code is no Exception; nothing is allowed
             return Evaluation(allowed=False, policies=(), errors=(f"{type(error).__name__}: {error}",))
         diagnostics = result.diagnostics
         errors = tuple(str(error) for error in diagnostics.errors)

@@ -13,7 +13,7 @@ from contracts.base import JsonObject
 __all__ = ["CedarPolicy", "CedarSyntax", "cedar_policies"]
 
 _TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"?|;|\S', re.DOTALL)
-_ARITHMETIC = frozenset({"+", "-", "*"})
+_ARITHMETIC = frozenset({"+", "-", "*", "neg"})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ number can match by chance. Labels are computed from recorded values only, so th
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -15,11 +16,19 @@ from pydantic import JsonValue
 from contracts.base import JsonObject, Record
 from contracts.tool import Label
 
-__all__ = ["Origin", "RecordedValue", "Trace", "ValueIndex", "recorded_values", "trace_arguments"]
+__all__ = ["Labels", "Origin", "RecordedValue", "Trace", "ValueIndex", "recorded_values", "trace_arguments"]
+
+Labels = Mapping[str, Mapping[str, Label]]
+"""Per tool, the label of each top-level output field: trusted where none is named. Of other tools all is untrusted."""
 
 _MIN_TEXT_MATCH = 4
 """Shorter values are not searched inside untrusted text: they match by chance."""
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MAX_VALUES = 20_000
+"""Of each kind, trusted and not; what comes later counts as the model's own."""
+_CUT = frozenset({"truncated", "bytes", "head"})
+"""The shape in which a too large output is recorded: fields of any label stand cut in one text, and its size is chosen
+by whoever wrote the largest of them."""
 
 
 class Origin(StrEnum):
@@ -43,9 +52,9 @@ class RecordedValue(Record):
 
     origin: Origin
     source: str
-    """The event, or tool and position of the message."""
+    """The event, or the tool and which of the run's answers it was, such as `crm.read_ticket#1`."""
     path: str
-    """Where it stood in the source, such as `order.order_id`."""
+    """Where it stood in the source, such as `items[0].sku`."""
     value: str | int | bool
 
 
@@ -66,7 +75,13 @@ class ValueIndex:
     def __init__(self, values: Iterable[RecordedValue] = ()) -> None:
         self._believed: dict[tuple[type, str | int | bool], RecordedValue] = {}
         self._untrusted: list[tuple[str, RecordedValue]] = []
+        self._messages = 0
         self.extend(values)
+
+    def read(self, messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Labels) -> None:
+        """Add the messages that follow those that were read before; see `recorded_values`."""
+        self.extend(recorded_values(messages, trusted_fields, labels, first=self._messages))
+        self._messages += len(messages)
 
     def extend(self, values: Iterable[RecordedValue]) -> None:
         """Add values that entered the run later."""
@@ -77,7 +92,10 @@ class ValueIndex:
                 continue
             key = (type(value.value), value.value)
             known = self._believed.get(key)
-            if known is None or _rank(value.origin) < _rank(known.origin):
+            if known is None:
+                if len(self._believed) < _MAX_VALUES:
+                    self._believed[key] = value
+            elif _rank(value.origin) < _rank(known.origin):
                 self._believed[key] = value
 
     def trace(self, arguments: JsonObject) -> dict[str, Trace]:
@@ -85,10 +103,12 @@ class ValueIndex:
         return {name: self._worst(value) for name, value in arguments.items() if value is not None}
 
     def _worst(self, value: JsonValue) -> Trace:
-        traces = [self._scalar(part) for _, part in _scalars(value, "")]
+        traces = [self._scalar(part) for _, part in _parts(value, "")]
         return max(traces, key=lambda trace: _rank(trace.label)) if traces else Trace(label=Origin.MODEL)
 
-    def _scalar(self, part: str | int | bool) -> Trace:  # noqa: FBT001 - a value, not a flag
+    def _scalar(self, part: JsonValue) -> Trace:
+        if not isinstance(part, str | int):
+            return Trace(label=Origin.MODEL)
         # A look-alike of a trusted value is not that value: only the exact one is.
         believed = self._believed.get((type(part), part))
         if believed is not None:
@@ -102,51 +122,61 @@ class ValueIndex:
 
 
 def recorded_values(
-    messages: Sequence[JsonObject],
-    trusted_fields: Sequence[str],
-    labels: Mapping[str, Mapping[str, Label]],
-    *,
-    first: int = 0,
+    messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Labels, *, first: int = 0
 ) -> list[RecordedValue]:
     """Every scalar of the event and of the tools' outputs.
 
     Args:
-        messages: the event's user message and the tool messages, in order.
+        messages: the event's user message and the tool messages, in order; of others and of errors nothing is taken.
         trusted_fields: data fields that the event's endpoint declares trusted.
-        labels: per tool, label per top-level output field; others are trusted.
-        first: position of the first message within the run, for the sources' names.
+        labels: per tool, label per top-level output field.
+        first: how many messages of the run came before, for the sources' names.
     """
     found: list[RecordedValue] = []
     for position, message in enumerate(messages, first):
         content = _parsed(str(message.get("text", "")))
         if message.get("role") == "user":
-            event = content.get("event", {}) if isinstance(content, dict) else {}
-            data = event.pop("data", {}) if isinstance(event, dict) else {}
-            found += _labelled(event, "event", "", lambda _name: Origin.UNTRUSTED)
-            found += _labelled(
-                data, "event", "data.", lambda name: Origin.EVENT if name in trusted_fields else Origin.UNTRUSTED
-            )
-        elif not message.get("is_error"):
+            # The event opens the run; no later message can pass for it.
+            found += _of_event(content, frozenset(trusted_fields if position == 0 else ()))
+        elif message.get("role") == "tool" and not message.get("is_error"):
             tool = str(message.get("tool", ""))
-            known = labels.get(tool, {})
-            found += _labelled(
-                content,
-                f"{tool}#{position}",
-                "",
-                lambda name, known=known: Origin.UNTRUSTED if known.get(name) is Label.UNTRUSTED else Origin.TRUSTED,
-            )
+            found += _of_output(content, f"{tool}#{position}", labels.get(tool))
     return found
 
 
+def _of_event(content: JsonValue, trusted: frozenset[str]) -> Iterator[RecordedValue]:
+    event = content.get("event", content) if isinstance(content, dict) else content
+    fields = dict(event) if isinstance(event, dict) else {"": event}
+    data = fields.pop("data", None)
+    yield from _labelled(fields, "event", (), lambda _name: Origin.UNTRUSTED)
+    fields = data if isinstance(data, dict) else {"": data}
+    yield from _labelled(fields, "event", ("data",), lambda name: Origin.EVENT if name in trusted else Origin.UNTRUSTED)
+
+
+def _of_output(content: JsonValue, source: str, labels: Mapping[str, Label] | None) -> Iterator[RecordedValue]:
+    """What is no object, is cut, or comes from a tool that nobody knows any more cannot be told apart: untrusted."""
+    if not isinstance(content, dict) or labels is None or (content.keys() == _CUT and content["truncated"] is True):
+        fields = content if isinstance(content, dict) else {"": content}
+        return _labelled(fields, source, (), lambda _name: Origin.UNTRUSTED)
+    known = labels
+    return _labelled(
+        content,
+        source,
+        (),
+        lambda name: Origin.TRUSTED if known.get(name, Label.TRUSTED) is Label.TRUSTED else Origin.UNTRUSTED,
+    )
+
+
 def _labelled(
-    content: JsonValue, source: str, prefix: str, origin_of: Callable[[str], Origin]
+    fields: Mapping[str, JsonValue], source: str, above: tuple[str, ...], origin_of: Callable[[str], Origin]
 ) -> Iterator[RecordedValue]:
     """Scalars of an object, each with the origin of the top-level field that it stands in."""
-    fields = content.items() if isinstance(content, dict) else [("", content)]
-    for name, value in fields:
+    for name, value in fields.items():
         origin = origin_of(name)
-        for path, scalar in _scalars(value, f"{prefix}{name}"):
-            yield RecordedValue(origin=origin, source=source, path=path, value=scalar)
+        path = "".join(_step(part) for part in (*above, name)).removeprefix(".")
+        for where, scalar in _parts(value, path):
+            if isinstance(scalar, str | int):
+                yield RecordedValue(origin=origin, source=source, path=where, value=scalar)
 
 
 def trace_arguments(arguments: JsonObject, values: Sequence[RecordedValue]) -> dict[str, Trace]:
@@ -173,15 +203,21 @@ def _normal(text: str) -> str:
     return "".join(folded.split())
 
 
-def _scalars(value: JsonValue, path: str) -> Iterator[tuple[str, str | int | bool]]:
+def _parts(value: JsonValue, path: str) -> Iterator[tuple[str, JsonValue]]:
+    """Every value that holds no others, with its path; what is null is absent."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _scalars(inner, f"{path}.{key}" if path else key)
+            yield from _parts(inner, f"{path}{_step(key)}".removeprefix("."))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _scalars(inner, f"{path}[{index}]")
-    elif isinstance(value, str | int | bool):
+            yield from _parts(inner, f"{path}[{index}]")
+    elif value is not None:
         yield path, value
+
+
+def _step(key: str) -> str:
+    """A key as part of a path. One with a dot of its own is quoted, so that it reads as no other."""
+    return f".{key}" if _PLAIN_KEY.fullmatch(key) or not key else f"[{json.dumps(key)}]"
 
 
 def _parsed(text: str) -> JsonValue:
@@ -190,5 +226,5 @@ def _parsed(text: str) -> JsonValue:
         return text
     try:
         return cast("JsonValue", json.JSONDecoder().raw_decode(text[start:])[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

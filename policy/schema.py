@@ -1,5 +1,6 @@
 """Cedar's schema, generated from the tools: typed arguments per action, tiers and effects as action groups."""
 
+import json
 from collections.abc import Iterable
 from typing import cast
 
@@ -40,6 +41,10 @@ _CONTEXT = {
     "on_behalf_of?": "String",
 }
 _SCALARS = {"string": "String", "integer": "Long", "boolean": "Bool"}
+_TAKEN = frozenset(
+    {"Tenant", "User", "Agent", "Action", "String", "Long", "Bool", "Boolean", "Set", "Record", "Entity"}
+)
+"""Names that a tool's resource cannot have: Cedar's own, and those of the entities above."""
 
 
 class SchemaError(ValueError):
@@ -47,12 +52,21 @@ class SchemaError(ValueError):
 
 
 def cedar_schema(tools: Iterable[Tool]) -> str:
-    """The schema of every tool's action, as Cedar text, in a stable order.
+    """The schema of every tool's action, as Cedar text, in a stable order. A tool that comes twice counts once.
 
     Raises:
-        SchemaError: an argument has a type that Cedar has not, such as a float.
+        SchemaError: an argument has a type that Cedar has not, such as a float; or two tools share a name.
     """
-    ordered = sorted(tools, key=lambda tool: tool.name)
+    by_name: dict[str, Tool] = {}
+    for tool in tools:
+        if tool.resource_type in _TAKEN:
+            msg = f"{tool.name}: the resource type {tool.resource_type} is taken; name another, such as Order"
+            raise SchemaError(msg)
+        # One folder may import another's tool: that is the same function. Policy knows a tool by its name alone.
+        if by_name.setdefault(tool.name, tool).args_model.model_json_schema() != tool.args_model.model_json_schema():
+            msg = f"{tool.name}: two tools with different arguments have this name; rename one"
+            raise SchemaError(msg)
+    ordered = [by_name[name] for name in sorted(by_name)]
     lines = [_FIXED]
     lines += [
         f"entity {name} in [Tenant] {{ tenant: String, key: String }};"
@@ -79,9 +93,9 @@ def _without_null(value: JsonValue) -> JsonValue:
 
 def _action(tool: Tool) -> str:
     schema = cast("JsonObject", tool.args_model.model_json_schema())
-    arguments = _record(tool, schema, cast("JsonObject", schema.get("$defs", {})), "args")
+    arguments = _Arguments(tool, cast("JsonObject", schema.get("$defs", {}))).record(schema, "args", ())
     names = cast("dict[str, object]", schema.get("properties", {}))
-    provenance = "{ " + ", ".join(f'"{name}"?: String' for name in sorted(names)) + " }"
+    provenance = "{ " + ", ".join(f"{_quoted(name)}?: String" for name in sorted(names)) + " }"
     fields = [f'"args": {arguments}', f'"provenance": {provenance}']
     fields += [f'"{name.rstrip("?")}"{"?" if name.endswith("?") else ""}: {kind}' for name, kind in _CONTEXT.items()]
     return (
@@ -91,41 +105,56 @@ def _action(tool: Tool) -> str:
     )
 
 
-def _record(tool: Tool, schema: JsonObject, definitions: JsonObject, where: str) -> str:
-    properties = cast("dict[str, JsonObject]", schema.get("properties", {}))
-    required = cast("list[str]", schema.get("required", []))
-    fields: list[str] = []
-    for name, inner in sorted(properties.items()):
-        optional, kind = _type(tool, inner, definitions, f"{where}.{name}")
-        # A field with a default is always present after validation; one that may be null may be left out.
-        present = not optional and (name in required or "default" in inner)
-        fields.append(f'"{name}"{"" if present else "?"}: {kind}')
-    return "{ " + ", ".join(fields) + " }"
+class _Arguments:
+    """Cedar types of one tool's arguments, from their JSON schema."""
+
+    def __init__(self, tool: Tool, definitions: JsonObject) -> None:
+        self._tool = tool
+        self._definitions = definitions
+
+    def record(self, schema: JsonObject, where: str, inside: tuple[str, ...]) -> str:
+        """A model as a record type. `inside` names the models around it."""
+        if schema.get("additionalProperties"):
+            raise self._refusal(where, "fields with free names")
+        properties = cast("dict[str, JsonObject]", schema.get("properties", {}))
+        required = cast("list[str]", schema.get("required", []))
+        fields: list[str] = []
+        for name, inner in sorted(properties.items()):
+            optional, kind = self._type(inner, f"{where}.{name}", inside)
+            # A field with a default is always present after validation; one that may be null may be left out.
+            present = not optional and (name in required or "default" in inner)
+            fields.append(f"{_quoted(name)}{'' if present else '?'}: {kind}")
+        return "{ " + ", ".join(fields) + " }"
+
+    def _type(self, schema: JsonObject, where: str, inside: tuple[str, ...]) -> tuple[bool, str]:
+        """Whether the value may be null, and its Cedar type."""
+        if "$ref" in schema:
+            name = str(schema["$ref"]).rsplit("/", 1)[-1]
+            if name in inside:
+                raise self._refusal(where, "a model that holds itself")
+            return self._type(cast("JsonObject", self._definitions[name]), where, (*inside, name))
+        if "anyOf" in schema:
+            options = cast("list[JsonObject]", schema["anyOf"])
+            rest = [option for option in options if option.get("type") != "null"]
+            if len(rest) == 1:
+                optional, inner = self._type(rest[0], where, inside)
+                return optional or len(rest) < len(options), inner
+        kind = schema.get("type")
+        if kind == "array" and isinstance(schema.get("items"), dict):
+            return False, f"Set<{self._type(cast('JsonObject', schema['items']), where, inside)[1]}>"
+        if kind == "object" and "properties" in schema:
+            return False, self.record(schema, where, inside)
+        if isinstance(kind, str) and kind in _SCALARS:
+            return False, _SCALARS[kind]
+        raise self._refusal(where, str(kind) if kind else "a union")
+
+    def _refusal(self, where: str, found: str) -> SchemaError:
+        msg = (
+            f"{self._tool.name}: {where} has a type that policy cannot compare ({found}); "
+            "use str, int, bool, an enum of strings, a list or a model of these (money as integer minor units)"
+        )
+        return SchemaError(msg)
 
 
-def _type(tool: Tool, schema: JsonObject, definitions: JsonObject, where: str) -> tuple[bool, str]:
-    """Whether the value may be null, and its Cedar type."""
-    if "$ref" in schema:
-        name = str(schema["$ref"]).rsplit("/", 1)[-1]
-        return _type(tool, cast("JsonObject", definitions[name]), definitions, where)
-    if "anyOf" in schema:
-        options = cast("list[JsonObject]", schema["anyOf"])
-        rest = [option for option in options if option.get("type") != "null"]
-        if len(rest) == 1:
-            inner = _type(tool, rest[0], definitions, where)[1]
-            return len(rest) < len(options), inner
-    kind = schema.get("type")
-    if kind == "array" and isinstance(schema.get("items"), dict):
-        return False, f"Set<{_type(tool, cast('JsonObject', schema['items']), definitions, where)[1]}>"
-    if kind == "object" and "properties" in schema:
-        return False, _record(tool, schema, definitions, where)
-    if isinstance(kind, str) and kind in _SCALARS:
-        return False, _SCALARS[kind]
-    constant = schema.get("const", next(iter(cast("list[JsonValue]", schema.get("enum", []))), None))
-    if isinstance(constant, str):
-        return False, "String"
-    msg = (
-        f"{tool.name}: {where} has a type that policy cannot compare ({kind or 'a union'}); "
-        "use str, int, bool, an enum of strings, a list or a model of these (money as integer minor units)"
-    )
-    raise SchemaError(msg)
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
