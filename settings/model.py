@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     temporal_task_queue: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "countersign"
     """Task queue of the runs and their activities."""
 
+    check_open_runs: bool = True
+    """Whether a worker first replays the newest open runs, and refuses to start on code that they do not fit."""
+
     # Addresses of our own processes
     web_host: Host = "127.0.0.1"
     """Interface on which the approval form listens."""

@@ -19,6 +19,7 @@ from settings import Settings, SettingsError, get_settings
 from settings.temporal import connect
 from store.database import StoreDown
 from workers.clock import clock_difference_s
+from workers.open_runs import refuse_changed_code
 from workers.run_worker import open_engine, run_worker
 
 __all__ = ["main"]
@@ -75,6 +76,8 @@ async def serve(settings: Settings) -> None:
         )
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         await _refuse_wrong_clock(engine)
+        if settings.check_open_runs:
+            await refuse_changed_code(client, settings.temporal_task_queue)
         worker = run_worker(client, engine)
         async with worker:
             page = asyncio.create_task(server.serve())
