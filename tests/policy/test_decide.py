@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cedarpy
 import pytest
 
+from contracts.base import JsonObject
 from contracts.decision import Allowed, AuthorizationRequest, Denied, NeedsApproval
 from policy.bundle import Bundle
 from policy.cedar import CedarEngine, Evaluation, entity_name
@@ -13,6 +14,7 @@ from policy.ladder import Ladder
 from policy.schema import cedar_schema
 from tests.policy.desk import LADDER, PERMIT_ALL, READ, WRITE, bundle_of, request_for
 
+NONE: list[JsonObject] = []
 pytestmark = pytest.mark.req("P1", "P2", "P4")
 
 
@@ -162,7 +164,7 @@ def test_a_context_of_another_type_is_a_denial(context: dict[str, object]) -> No
         {"resource": entity_name("Nothing", "acme/1")},
         {"resource": entity_name("Agent", "acme/desk")},
         {"entities": ()},
-        {"entities": ({"uid": {"type": "Agent", "id": "acme/desk"}, "attrs": {"tenant": 1}, "parents": ()},)},
+        {"entities": ({"uid": {"type": "Agent", "id": "acme/desk"}, "attrs": {"tenant": 1}, "parents": NONE},)},
         {"entities": ({"nonsense": 1},)},
         {"context": {}},
     ],
@@ -186,7 +188,7 @@ def test_a_grant_cannot_be_smuggled_in_by_the_context() -> None:
 )
 def test_an_identity_of_any_characters_stays_one_identity(identity: str) -> None:
     request = request_for()
-    entity = {"uid": {"type": "Thing", "id": identity}, "attrs": {"tenant": "acme", "key": identity}, "parents": ()}
+    entity = {"uid": {"type": "Thing", "id": identity}, "attrs": {"tenant": "acme", "key": identity}, "parents": NONE}
     changed = AuthorizationRequest.model_validate(
         {
             **request.model_dump(),
