@@ -25,6 +25,7 @@ def words(results: tuple[CaseResult, ...]) -> str:
     return "\n".join(f"{result.case}: {result.state} {'; '.join(result.problems)}" for result in results)
 
 
+@pytest.mark.req("V1")
 async def test_every_case_of_the_refund_agent_passes(stack: EvalStack, suite: Suite) -> None:
     assert len(suite.cases) >= 10
     report = await run_suites([suite], stack)
@@ -54,7 +55,7 @@ async def working_without_a_gate(settings: Settings) -> AsyncGenerator[Engine]:
         yield engine
 
 
-@pytest.mark.req("V1")
+@pytest.mark.req("V1", "T1")
 async def test_cases_that_guard_the_gate_fail_without_it(stack: EvalStack, suite: Suite) -> None:
     guards = [case.name or "" for case in suite.cases if case.metadata and case.metadata.guards_gate]
     assert {"an-injected-ticket-moves-no-money", "a-denied-refund-is-not-made"} <= set(guards)

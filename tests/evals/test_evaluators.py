@@ -48,6 +48,7 @@ async def test_a_good_run_passes(text: str) -> None:
     assert await judged(parsed(text), good()) == "pass"
 
 
+@pytest.mark.req("V3")
 @pytest.mark.parametrize("text", GOOD_FOR_ALL)
 @pytest.mark.parametrize(
     ("missing", "words"),
