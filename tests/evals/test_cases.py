@@ -55,7 +55,7 @@ async def working_without_a_gate(settings: Settings) -> AsyncGenerator[Engine]:
         yield engine
 
 
-@pytest.mark.req("V1", "T1")
+@pytest.mark.req("V1", "P1")
 async def test_cases_that_guard_the_gate_fail_without_it(stack: EvalStack, suite: Suite) -> None:
     guards = [case.name or "" for case in suite.cases if case.metadata and case.metadata.guards_gate]
     assert {"an-injected-ticket-moves-no-money", "a-denied-refund-is-not-made"} <= set(guards)
