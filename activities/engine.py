@@ -66,6 +66,8 @@ def engine_fault(message: str) -> NoReturn:
     raise ApplicationError(message, type=ENGINE_FAULT, non_retryable=True)
 
 
-def store_down(error: StoreDown) -> ApplicationError:
-    """The error that Temporal retries until the run's patience with the store ends."""
+def store_down(error: StoreDown, *, last: bool = False) -> ApplicationError:
+    """The error that Temporal retries until the run's patience with the store ends: `last` is that end."""
+    if last:
+        return ApplicationError(str(error), type=STORE_DOWN, non_retryable=True)
     return ApplicationError(str(error), type=STORE_DOWN, next_retry_delay=timedelta(seconds=1))

@@ -1,10 +1,12 @@
 """The activities of a run, as a worker registers them: names and types are those of `contracts.run_activities`."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.approvals import open_approval, settle_approval
 from activities.call_model import ModelCaller
@@ -19,6 +21,7 @@ from contracts.outcome import RunReport
 from contracts.run_activities import (
     CALL_MODEL,
     CLOSE_RUN,
+    ENGINE_FAULT,
     EXECUTE_TOOL,
     OPEN_APPROVAL,
     PIN_AGENT,
@@ -39,17 +42,37 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _store_faults(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """A store that cannot be reached becomes the one error that a run waits for."""
+def _bounded(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Faults as the run knows them, and an end to their retries.
+
+    A store that cannot be reached becomes the one error that a run waits for, as long as its patience lasts. The SDK
+    starts a local activity again after its schedule-to-close timeout (seen with temporalio 1.35), so that one which
+    always fails would hold its run for ever: its last failure is therefore final.
+    """
 
     @wraps(function)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await function(*args, **kwargs)
         except StoreDown as error:
-            raise store_down(error) from error
+            raise store_down(error, last=_patience_is_over()) from error
+        except ApplicationError as error:
+            if error.non_retryable or not (activity.info().is_local and _patience_is_over()):
+                raise
+            raise ApplicationError(error.message, type=error.type, non_retryable=True) from error
+        except Exception as error:
+            if not (activity.info().is_local and _patience_is_over()):
+                raise
+            raise ApplicationError(type(error).__name__, type=ENGINE_FAULT, non_retryable=True) from error
 
     return guarded
+
+
+def _patience_is_over() -> bool:
+    """Whether this activity has been tried for as long as its stub waits beyond the time of one attempt."""
+    info = activity.info()
+    whole, attempt = info.schedule_to_close_timeout, info.start_to_close_timeout
+    return whole is not None and attempt is not None and datetime.now(UTC) - info.scheduled_time >= whole - attempt
 
 
 class RunActivities:
@@ -72,40 +95,40 @@ class RunActivities:
         ]
 
     @activity.defn(name=PIN_AGENT.name)
-    @_store_faults
+    @_bounded
     async def pin_agent(self, request: RunRequest) -> Pinned:
         """See `activities.pin_agent`."""
         return await pin_agent(self._engine, request)
 
     @activity.defn(name=CALL_MODEL.name)
-    @_store_faults
+    @_bounded
     async def call_model(self, request: CallModel) -> ModelTurn:
         """See `activities.call_model`."""
         async with beating("calling the model"):
             return await self._models.call(request)
 
     @activity.defn(name=EXECUTE_TOOL.name)
-    @_store_faults
+    @_bounded
     async def execute_tool(self, request: ExecuteTool) -> CallResult:
         """See `activities.gate`."""
         async with beating(f"running {request.tool}"):
             return await self._gate.execute(request)
 
     @activity.defn(name=OPEN_APPROVAL.name)
-    @_store_faults
+    @_bounded
     async def open_approval(self, request: OpenApproval) -> ApprovalOpened:
         """See `activities.approvals`."""
         async with beating("opening an approval"):
             return await open_approval(self._engine, request)
 
     @activity.defn(name=SETTLE_APPROVAL.name)
-    @_store_faults
+    @_bounded
     async def settle_approval(self, request: SettleApproval) -> ApprovalSettled:
         """See `activities.approvals`."""
         return await settle_approval(self._engine, request)
 
     @activity.defn(name=CLOSE_RUN.name)
-    @_store_faults
+    @_bounded
     async def close_run(self, request: CloseRun) -> RunReport:
         """See `activities.close_run`."""
         return await close_run(self._engine, request)

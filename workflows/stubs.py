@@ -103,6 +103,6 @@ async def execute_tool(tool: PinnedTool, argument: ExecuteTool, *, wait_s: int) 
         argument,
         activity_id=activity_id,
         timeout_s=attempts_s + _LEASE_SLACK_S,
-        wait_s=wait_s + 2 * (attempts_s + _LEASE_SLACK_S),
+        wait_s=wait_s,
         summary=f"step {argument.step}: {argument.tool}" + (" (approved)" if argument.grant else ""),
     )

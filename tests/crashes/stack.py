@@ -82,7 +82,9 @@ class CrashStack:
         event_id = f"event-{ticket_id}-{number}"
         if hold:
             self.holds.arm(self.installation.run_id_of(event_id), hold)
-        handle = await self.installation.start({"ticket_id": ticket_id}, event_id=event_id, store_wait_s=store_wait_s)
+        handle = await through_outages(
+            lambda: self.installation.start({"ticket_id": ticket_id}, event_id=event_id, store_wait_s=store_wait_s)
+        )
         return Run(kind, ticket_id, order_id, handle)
 
     async def vote_unheard(self, run: Run) -> None:

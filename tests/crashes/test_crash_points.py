@@ -9,7 +9,7 @@ from tests.crashes.kills import kill_at
 from tests.crashes.points import CrashPoint, Victims
 from tests.crashes.stack import CrashStack
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.req("D1", "T4"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.req("D1", "T4"), pytest.mark.timeout(180)]
 
 
 def small(*points: str, commits: bool = False) -> list[CrashPoint]:

@@ -14,7 +14,7 @@ from tests.crashes.points import Victims, drawn
 from tests.crashes.stack import CrashStack
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.req("D1", "T4"),
     pytest.mark.long,
     pytest.mark.timeout(600),
