@@ -69,7 +69,14 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
         if found is None:
             _refuse("the pinned definition is gone")
         agent = found
-    return Pinned(definition=stored, agent=agent, opened_at=opened_s, interested=interested, goal=goal)
+    return Pinned(
+        definition=stored,
+        agent=agent,
+        opened_at=opened_s,
+        interested=interested,
+        goal=goal,
+        event=accepted.event.model_dump(mode="json"),
+    )
 
 
 async def _pin(engine: Engine, request: RunRequest) -> PinnedAgent:

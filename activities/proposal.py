@@ -133,7 +133,7 @@ def _finish(reply: ModelReply, call: ProposedCall) -> Proposal:
     content = TurnContent(
         text=reply.text, summary=summary[:_MAX_SUMMARY_CHARACTERS], needed=(needed or "")[:_MAX_SUMMARY_CHARACTERS]
     )
-    return Proposal(Finish(result=cast('Literal["done", "hand_over"]', result)), content, ())
+    return Proposal(Finish(result=result), content, ())
 
 
 def _object(text: str) -> JsonObject | _Bad:

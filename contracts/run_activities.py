@@ -6,7 +6,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import Field
 
 from contracts.agent import PinnedAgent
-from contracts.base import Digest, Record, RunId, TenantId, ToolName
+from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
 from contracts.call import CallResult, ExecuteTool
 from contracts.decision import Requirement
 from contracts.event import RunRequest
@@ -77,6 +77,8 @@ class Pinned(Record):
     """Persons who may not approve: requester, represented user, the agent's owner where it names a person."""
     goal: str
     """The event in short, for a packet when the store is down."""
+    event: JsonObject = Field(default_factory=dict)
+    """The accepted event, whole: history alone tells what the run was about. Content."""
 
 
 class OpenApproval(Record):

@@ -74,7 +74,6 @@ async def serve(settings: Settings) -> None:
                 lifespan="off",
             )
         )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         await _refuse_wrong_clock(engine)
         if settings.check_open_runs:
             await refuse_changed_code(client, settings.temporal_task_queue)

@@ -41,6 +41,7 @@ MAX_STRICT_TOOLS = 20
 """Tools of one request that the provider compiles into its grammar."""
 MAX_STRICT_UNIONS = 16
 """Parameters of several types, nullable ones among them, over all strict tools of one request."""
+_MIN_THINKING_TOKENS = 1_024
 _CACHED: Wire = {"type": "ephemeral"}
 _THINKING_SHARE = {"low": 4, "medium": 2, "high": 1.25}
 """What part of the answer's bound may be thought with, as a divisor, where the model takes a budget."""
@@ -131,7 +132,7 @@ def _thinking(choice: ModelChoice) -> Wire:
         return {"thinking": {"type": "adaptive"}, "output_config": {"effort": choice.reasoning}}
     budget = int(choice.max_output_tokens / _THINKING_SHARE[choice.reasoning])
     # The provider's least is 1,024, and the answer needs room besides.
-    return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= 1024 else {}  # noqa: PLR2004
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= _MIN_THINKING_TOKENS else {}
 
 
 def _turns(messages: Sequence[Message], choice: ModelChoice, names: WireNames) -> list[Wire]:

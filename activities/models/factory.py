@@ -61,15 +61,15 @@ def _made(provider: Provider, where: str, secret: str) -> ModelProvider:
         case Provider.SCRIPTED:
             return ScriptedProvider(Path(where))
         case Provider.OPENAI:
-            from activities.models.openai_responses import OpenAIProvider  # noqa: PLC0415
+            from activities.models.openai_responses import OpenAIProvider  # noqa: PLC0415 - see above
 
             return OpenAIProvider(secret, where)
         case Provider.ANTHROPIC:
-            from activities.models.anthropic_messages import AnthropicProvider  # noqa: PLC0415
+            from activities.models.anthropic_messages import AnthropicProvider  # noqa: PLC0415 - see above
 
             return AnthropicProvider(secret, where)
         case Provider.COMPATIBLE:
-            from activities.models.openai_compatible import CompatibleProvider  # noqa: PLC0415
+            from activities.models.openai_compatible import CompatibleProvider  # noqa: PLC0415 - see above
 
             return CompatibleProvider(secret, where)
 
