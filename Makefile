@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export COUNTERSIGN_REQUIRE_PEERS ?= $(if $(filter true 1,$(CI)),1,)
 ARGS ?=
 
-.PHONY: help install node browser demo up test test-long check fmt bench lock clean
+.PHONY: help install node browser demo up test test-long check fmt histories bench lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -58,6 +58,9 @@ test: install node browser check  ## Everything that must hold before a merge: c
 
 test-long: install node browser  ## The long tests alone (minutes)
 	$(BIN)/pytest -m long $(ARGS)
+
+histories: install  ## Record anew the runs that tests/workflows/histories holds, when no open run can meet the change
+	$(BIN)/pytest tests/workflows/record_histories.py $(ARGS)
 
 bench: install  ## What a run costs, beside a bare workflow
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from approvals.assets import plain
-from cli.timeline import Line, dollars, span, timeline
+from cli.timeline import Line, dollars, fields, span, timeline
 from contracts.event import EventOrigin
 from contracts.model import ModelChoice
 from contracts.outcome import EscalationPacket, Outcome
@@ -70,6 +70,9 @@ def header(story: Story) -> RenderableType:
             "event",
             plain(story.goal or "not read") + f"  ({plain(request.origin.event_id)} at {request.origin.endpoint})",
         )
+    data = story.event.get("data")
+    if isinstance(data, dict):
+        rows.add_row("data", fields(data))
     if request is not None and request.on_behalf_of:
         rows.add_row("on behalf of", plain(request.on_behalf_of))
     took = f", took {span(story.ended_s - story.began_s)}" if story.ended_s else ", open"

@@ -19,7 +19,7 @@ from contracts.decision import DecisionRecord
 from contracts.vote import Verdict
 from incidents.story import Story, StoryApproval, StoryCall, StoryStep, StoryTurn, StoryVisit, StoryVote
 
-__all__ = ["Line", "dollars", "span", "timeline"]
+__all__ = ["Line", "dollars", "fields", "span", "timeline"]
 
 _DOLLAR = 1_000_000
 _SHORT_TEXT = 240
@@ -177,7 +177,7 @@ def _visit(key: str, visit: StoryVisit, *, full: bool) -> Iterator[Line]:
     aside = [took, f"{visit.attempts} attempts" if visit.attempts > _MANY_ATTEMPTS else ""]
     text += Text("  " + " · ".join(part for part in aside if part), "dim") if any(aside) else Text()
     if visit.output is not None:
-        text += Text("  ") + Text(_fields(visit.output, full=full), "dim")
+        text += Text("  ") + Text(fields(visit.output, full=full), "dim")
     elif visit.message:
         text += Text("  " + plain(_cut(visit.message, full=full)))
     yield Line(key, at_s, 2, mark, style, text)
@@ -286,7 +286,8 @@ def _arguments(call: StoryCall, *, full: bool) -> Text:
     return Text("  ").join(parts)
 
 
-def _fields(value: JsonObject, *, full: bool) -> str:
+def fields(value: JsonObject, *, full: bool = False) -> str:
+    """The fields of an object in a line."""
     return _cut("  ".join(f"{name}={_value(part, full=full)}" for name, part in value.items()), full=full)
 
 

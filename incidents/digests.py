@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from contracts.call import CallResult, ExecuteTool
 from contracts.canonical import canonical_bytes, digest, digest_bytes
-from contracts.event import RunRequest
+from contracts.event import AcceptedEvent, EventOrigin, RunRequest
 from contracts.outcome import RunReport
 from contracts.run_activities import CALL_MODEL, CLOSE_RUN, EXECUTE_TOOL, PIN_AGENT, Pinned
 from contracts.turn import CallModel, Calls, ModelTurn
@@ -64,6 +64,10 @@ class _Comparison:
         yield from _differ(fact, "pinned definition", pinned.definition, digest(pinned.agent))
         if self._definition is not None:
             yield from _differ(fact, "definition of the continued run", pinned.definition, self._definition)
+        origin = self._request.origin
+        if pinned.event and isinstance(origin, EventOrigin):
+            event = AcceptedEvent.model_validate(pinned.event)
+            yield from _differ(fact, "event", origin.body_digest, event.body_digest)
         yield from _differ(fact, "agent's name", pinned.agent.name, self._request.agent)
         self._definition = pinned.definition
 

@@ -235,10 +235,13 @@ def _event_in_words(link: WorkflowHistory, event_id: int, kind: str, recorded: S
 
 def _actual(number: int, link: WorkflowHistory, watch: Watch, told: str, failure: Exception) -> str:
     """What the code does instead: Temporal names it only sometimes."""
-    recorded = {(fact.name, fact.activity_id) for fact in _activities(number, link)}
-    new = next((one for one in watch.asked if (one.name, one.activity_id) not in recorded), None)
-    if new is not None:
-        return f"activity {new.name} ({new.activity_id})"
+    recorded = [(fact.name, fact.activity_id) for fact in _activities(number, link)]
+    asked = [(one.name, one.activity_id) for one in watch.asked]
+    new = [one for one in asked if one not in recorded]
+    moved = [one for one, then in zip(asked, recorded, strict=False) if one != then]
+    if new or moved:
+        name, activity_id = (new or moved)[0]
+        return f"activity {name} ({activity_id})"
     if watch.result_digest is not None:
         return "the end of the workflow"
     if isinstance(failure, NondeterminismError):

@@ -162,6 +162,8 @@ class Story(Record):
     """None for a run that was not admitted."""
     pinned: PinnedAgent | None
     goal: str
+    event: JsonObject
+    """The accepted event, whole; empty for a run that was not admitted."""
     steps: tuple[StoryStep, ...]
     strays: tuple[StoryVote, ...] = ()
     """Votes that belong to no request that was known when they came."""

@@ -65,6 +65,7 @@ def _told(history: RunHistory, facts: Sequence[Fact]) -> Story:
         definition=pinned.definition if pinned else None,
         pinned=pinned.agent if pinned else None,
         goal=pinned.goal if pinned else "",
+        event=pinned.event if pinned else {},
         steps=_steps(facts, votes),
         strays=tuple(votes.strays),
         notes=tuple(note for fact in facts if (note := _note(fact)) is not None),
