@@ -1,0 +1,144 @@
+"""The base policy as a table: every cell's decision is worked out by reading the rules, not the policy."""
+
+import itertools
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from activities.bundles import BASE_POLICY
+from contracts.agent import Stage
+from contracts.decision import NeedsApproval
+from contracts.tool import Tier
+from policy.bundle import Bundle, BundleError, build_bundle
+from policy.decide import decide
+from policy.schema import cedar_schema
+from tests.policy.desk import LADDER, READ, declared, request_for
+from tests.policy.mutants import Mutant, mutants
+
+pytestmark = pytest.mark.req("P1", "P3", "P4", "R1")
+WRITES = {tier: declared(f"desk.write{tier.value}", tier=tier) for tier in Tier if tier is not Tier.READ_ONLY}
+SCHEMA = cedar_schema([READ, *WRITES.values()])
+# The agent permits itself whatever is above the tiers that the base policy permits: what is denied, the base denied.
+OWN = """
+@id("desk-own") @reason("The desk may use all its tools.")
+permit (principal is Agent, action, resource) when { context.tier >= 2 };
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One call on one day."""
+
+    write: bool
+    tier: int
+    """Of the call: a read can have one too, by what it reads."""
+    stage: Stage = Stage.LIMITED_AUTONOMY
+    held: int = 0
+    """Persons of finance whose approval is held."""
+    repeated: bool = False
+    missing: bool = False
+    ceiling: int = 4
+    enabled: bool = True
+    halted: bool = False
+    at_home: bool = True
+    """Whether the agent is one of the tenant."""
+    own_place: bool = True
+    """Whether what it acts on is the tenant's."""
+
+
+def expected(cell: Cell) -> str:
+    """The decision, as DESIGN and the tiers' table say it: `allow`, `deny`, or the rung to ask."""
+    if cell.halted or not cell.enabled or not cell.at_home or not cell.own_place:
+        return "deny"
+    if cell.missing or cell.tier > cell.ceiling or cell.stage is Stage.OFF:
+        return "deny"
+    if not permitted(cell):
+        return "deny"
+    drafts = cell.tier <= 1
+    if cell.write and cell.stage in {Stage.SHADOW, Stage.READ_ONLY}:
+        return "deny"
+    if cell.write and cell.stage is Stage.DRAFTS and not drafts:
+        return "deny"
+    persons = {3: 1, 4: 2}.get(cell.tier, 0)
+    if cell.write and (cell.repeated or (cell.stage is Stage.GATED_WRITES and not drafts)):
+        persons = max(persons, 1)
+    if cell.held >= persons:
+        return "allow"
+    return {1: "one-lead", 2: "two-finance"}[persons]
+
+
+def permitted(cell: Cell) -> bool:
+    """Tier 0 is for reads, tier 1 for writes; above it the agent's own policy permits."""
+    return cell.tier >= 2 or cell.write == (cell.tier == 1)
+
+
+CALLS = [(write, tier) for write in (False, True) for tier in range(5) if not (write and tier == 0)]
+
+
+def cells() -> list[Cell]:
+    """Every combination of what a decision weighs; and each wall, up against everything that could lift it."""
+    weighed = [
+        Cell(write, tier, stage, held, repeated, missing, ceiling)
+        for (write, tier), stage, held, repeated, missing, ceiling in itertools.product(
+            CALLS, Stage, (0, 1, 2), (False, True), (False, True), (1, 3, 4)
+        )
+    ]
+    best = [Cell(write, tier, held=held) for (write, tier), held in itertools.product(CALLS, (0, 1, 2))]
+    walls: list[dict[str, bool]] = [{"enabled": False}, {"halted": True}, {"at_home": False}, {"own_place": False}]
+    low = [replace(cell, ceiling=ceiling) for cell in best for ceiling in range(4)]
+    pairs = [one | other for one, other in itertools.combinations(walls, 2)]
+    return [*weighed, *low, *(replace(cell, **wall) for cell in best for wall in (*walls, *pairs))]
+
+
+CELLS = cells()
+SHUFFLED = random.Random(7).sample(CELLS, len(CELLS))
+
+
+def decided(bundle: Bundle, cell: Cell) -> str:
+    action = f"desk.write{cell.tier}" if cell.write else READ.name
+    request = request_for(
+        action,
+        home="acme" if cell.at_home else "globex",
+        place="acme" if cell.own_place else "globex",
+        context={
+            "tier": cell.tier,
+            "stage": cell.stage.value,
+            "repeated": cell.repeated,
+            "missing_steps": ["desk.read"] if cell.missing else [],
+            "tier_ceiling": cell.ceiling,
+            "enabled": cell.enabled,
+            "halted": cell.halted,
+        },
+    )
+    granted = {0: (), 1: ("one-finance",), 2: ("one-finance", "two-finance")}[cell.held]
+    decision = decide(bundle, request, granted=granted, approvers=cell.held).decision
+    return decision.requirement.id if isinstance(decision, NeedsApproval) else decision.kind
+
+
+def bundle_with(base: str) -> Bundle:
+    return build_bundle({"base": base, "own": OWN}, SCHEMA, LADDER)
+
+
+def noticed(mutant: Mutant) -> bool:
+    """Whether the file is refused, or some cell is decided otherwise than it should be."""
+    try:
+        bundle = bundle_with(mutant.text)
+    except BundleError:
+        return True
+    return any(decided(bundle, cell) != expected(cell) for cell in SHUFFLED)
+
+
+def test_every_cell_is_decided_as_the_rules_say() -> None:
+    bundle = bundle_with(BASE_POLICY.read_text("utf-8"))
+    assert len(CELLS) > 2_000
+    wrong = [(cell, decided(bundle, cell)) for cell in CELLS if decided(bundle, cell) != expected(cell)]
+    assert wrong == []
+    assert {expected(cell) for cell in CELLS} == {"allow", "deny", "one-lead", "two-finance"}
+
+
+def test_each_small_mistake_in_the_base_policy_is_noticed() -> None:
+    made = list(mutants(Path(BASE_POLICY).read_text("utf-8")))
+    assert len(made) > 80
+    assert [mutant.what for mutant in made if not noticed(mutant)] == []
