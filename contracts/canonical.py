@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from typing import Any
+import json
+from typing import Any, cast
 
 import rfc8785
 from pydantic import BaseModel
@@ -10,6 +11,8 @@ from pydantic import BaseModel
 __all__ = ["canonical_bytes", "digest", "digest_bytes", "opaque_id", "run_id_for"]
 
 _ID_CHARACTERS = 26  # 130 bits of a SHA-256
+_MAX_INTEGER = 2**53 - 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -19,7 +22,27 @@ def canonical_bytes(value: object) -> bytes:
         rfc8785.CanonicalizationError: a float that is not finite, an integer beyond 2**53 - 1, or a value outside JSON.
     """
     plain: Any = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    if _is_simple(plain):
+        try:
+            return _ENCODER.encode(plain).encode()
+        except UnicodeEncodeError:
+            pass  # half a surrogate pair: rfc8785 says so in its own error
     return rfc8785.dumps(plain)
+
+
+def _is_simple(value: object) -> bool:
+    """Whether the standard library's encoder, which is five times as fast, writes the very bytes of RFC 8785.
+
+    It differs in floats, refuses no large integer, and orders names by code point where RFC 8785 orders by UTF-16 unit.
+    """
+    if value is None or isinstance(value, str | bool):
+        return True
+    if isinstance(value, int):
+        return -_MAX_INTEGER <= value <= _MAX_INTEGER
+    if isinstance(value, dict):
+        entries = cast("dict[object, object]", value)
+        return all(isinstance(name, str) and name.isascii() and _is_simple(part) for name, part in entries.items())
+    return isinstance(value, list | tuple) and all(map(_is_simple, cast("list[object]", value)))
 
 
 def digest_bytes(data: bytes) -> str:

@@ -114,8 +114,7 @@ class ScriptedProvider:
         # Ids follow from the conversation's length and content: the same request always gets the same answer.
         seed = hashlib.sha256(f"{len(request.messages)}".encode())
         for message in request.messages:
-            for part in _content(message):
-                seed.update(part.encode() + b"\0")
+            seed.update("\0".join(_content(message)).encode("utf-8", "replace"))
         seen = sum(len(message.text) for message in request.messages)
         offered = sum(len(tool.description) + len(_json(tool.parameters)) for tool in request.tools)
         said = len(text) + sum(len(tool) + len(arguments) for tool, arguments in calls)
