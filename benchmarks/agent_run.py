@@ -27,7 +27,7 @@ from workers.embedded.errors import StackError
 __all__ = ["Plan", "main", "measure"]
 
 _SERVERS = ("temporal", "postgres")
-_WARM_UP_JOBS = 4
+_WARM_UP_ROUNDS = 5
 _SETTLE_S = 0.5
 """The servers go on working a little after a result: what belongs to a batch is waited for, and counted."""
 
@@ -54,8 +54,9 @@ async def measure(stack: BenchStack, plan: Plan, console: Console) -> list[Compa
     """
     ours, bare = Ours(stack), Bare(stack)
     for side in (ours, bare):
-        jobs = [await side.prepare(min(plan.rounds)) for _ in range(_WARM_UP_JOBS)]
-        await run_batch(side, jobs, _WARM_UP_JOBS)
+        # Every connection of the pool parses each function once; a worker that has worked for a minute has done so.
+        jobs = [await side.prepare(_WARM_UP_ROUNDS) for _ in range(3 * plan.concurrency)]
+        await run_batch(side, jobs, plan.concurrency)
     pairs: dict[int, list[Pair]] = {rounds: [] for rounds in plan.rounds}
     for repeat in range(plan.repeats):
         for rounds in plan.rounds:
