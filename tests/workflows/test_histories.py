@@ -34,7 +34,7 @@ def test_a_history_tells_nothing_of_the_machine_that_recorded_it() -> None:
     for file in FILES:
         text = file.read_text()
         assert set(re.findall(r'"identity": "([^"]*)"', text)) <= {"somebody@somewhere"}
-        assert not re.search(r"site-packages|/home/|/root/", text), file
+        assert not re.search(r"site-packages|/(home|root)/", text), file
 
 
 @pytest.mark.req("D4")
