@@ -19,7 +19,7 @@ from store.runs import find_run_ids
 __all__ = ["file_of", "find_run", "history_from_file", "history_of", "open_store", "tenants_of", "wire_faults"]
 
 _WHOLE = re.compile(r"run-[a-z2-7]{26}")
-_PART = re.compile(r"(run-)?[a-z2-7]{1,26}")
+_PART = re.compile(r"run-[a-z2-7]{0,26}|[a-z2-7]{1,26}")
 _SHOWN = 4
 
 
@@ -86,7 +86,7 @@ async def wire_faults() -> AsyncGenerator[None]:
     try:
         yield
     except RPCError as error:
-        raise CliError(f"Temporal does not answer: {error.message}. Check `countersign status`.") from error
+        raise CliError(f"Temporal says: {error.message.rstrip('.')}. Check `countersign doctor`.") from error
     except BrokenHistoryError as error:
         raise CliError(f"Temporal's history cannot be used: {error}. Please report it.", Exit.BAD) from error
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -70,7 +71,7 @@ async def fetch_history(client: Client, run_id: str) -> RunHistory:
         try:
             link = await client.get_workflow_handle(run_id, run_id=execution).fetch_history(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
-            if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+            if error.status is not RPCStatusCode.NOT_FOUND or _is_of_namespace(error):
                 raise
             if not links:
                 raise HistoryGoneError(f"Temporal holds no history of {run_id}") from error
@@ -81,6 +82,12 @@ async def fetch_history(client: Client, run_id: str) -> RunHistory:
         if not execution:
             break
     return checked(RunHistory(run_id, tuple(links), tuple(missing)))
+
+
+def _is_of_namespace(error: RPCError) -> bool:
+    """Whether it is the namespace that is not there: a mistake in the settings, not a run that is gone."""
+    details = error.grpc_status.details
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in details)
 
 
 def checked(history: RunHistory) -> RunHistory:
