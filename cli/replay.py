@@ -69,23 +69,23 @@ def _words(verdict: ReplayVerdict) -> Text:
         case Same():
             more = "" if verdict.closed else " so far (the run is still open)"
             parts = f" in {verdict.links} parts" if verdict.links > 1 else ""
-            return Text("✓ the same", "bold green") + Text(
+            return Text.assemble(("✓ the same", "bold green")) + Text(
                 f"{more}: {verdict.events} events{parts}, {verdict.inputs} activity inputs made again, "
                 "recorded digests agree"
             )
         case Diverged():
             part = f" of part {verdict.link}" if verdict.link > 1 else ""
             where = f"event {verdict.event}{part}" if verdict.event is not None else "its first event"
-            text = Text("✗ today's code diverges", "bold red") + Text(f" at {where}")
-            text += Text("\n  recorded: ", "dim") + Text(plain(verdict.expected))
-            text += Text("\n  the code: ", "dim") + Text(plain(verdict.actual))
+            text = Text.assemble(("✗ today's code diverges", "bold red")) + Text(f" at {where}")
+            text += Text.assemble(("\n  recorded: ", "dim")) + Text(plain(verdict.expected))
+            text += Text.assemble(("\n  the code: ", "dim")) + Text(plain(verdict.actual))
             return text + Text("\n  Temporal: ", "dim") + Text(plain(verdict.detail), "dim")
         case Altered():
-            text = Text("✗ the record was altered", "bold red") + Text(": its values contradict each other")
+            text = Text.assemble(("✗ the record was altered", "bold red")) + Text(": its values contradict each other")
             for words in verdict.contradictions:
                 text += Text(f"\n  {plain(words)}")
             for finding in verdict.findings:
-                text += Text(f"\n  event {finding.event}: ", "dim") + Text(plain(finding.in_words()))
+                text += Text.assemble((f"\n  event {finding.event}: ", "dim")) + Text(plain(finding.in_words()))
             return text
         case Corrupted():
-            return Text("✗ no whole history", "bold red") + Text(f": {plain(verdict.reason)}")
+            return Text.assemble(("✗ no whole history", "bold red")) + Text(f": {plain(verdict.reason)}")

@@ -37,13 +37,15 @@ async def print_remains(settings: Settings, tenants: Sequence[str], run_id: str,
         return Exit.BAD
     outcome = str(run["outcome"] or "open")
     console.print(
-        Text(run_id, "bold") + Text(f"  {run['agent']}", "cyan") + Text(f"  {outcome}", OUTCOME_STYLES[outcome])
+        Text.assemble((run_id, "bold"))
+        + Text(f"  {run['agent']}", "cyan")
+        + Text(f"  {outcome}", OUTCOME_STYLES[outcome])
     )
     say(f"{why}: its retention has passed, or it has not started. Its audit chain holds {len(entries)} entries:")
     for entry in entries:
         body = cast("JsonObject", entry["body"])
         step = f"step {body['step']}" if body.get("step") is not None else ""
-        console.print(Text(f"  {step:8}", "dim") + Text(f"{entry['kind']:16}", "bold") + Text(_facts(body)))
+        console.print(Text.assemble((f"  {step:8}", "dim")) + Text(f"{entry['kind']:16}", "bold") + Text(_facts(body)))
     return Exit.BAD
 
 

@@ -1,6 +1,5 @@
 """A run on the terminal: header, timeline, ending."""
 
-from datetime import UTC, datetime
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
@@ -10,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from approvals.assets import plain
-from cli.timeline import Line, dollars, fields, span, timeline
+from cli.timeline import Line, dollars, fields, span, timeline, when
 from contracts.event import EventOrigin
 from contracts.model import ModelChoice
 from contracts.outcome import EscalationPacket, Outcome
 from incidents.story import Story
 
-__all__ = ["OUTCOME_STYLES", "elapsed", "ending", "header", "line_view", "print_story", "show", "when"]
+__all__ = ["OUTCOME_STYLES", "elapsed", "ending", "header", "line_view", "print_story", "show"]
 
 OUTCOME_STYLES = {
     Outcome.COMPLETED.value: "bold green",
@@ -61,7 +60,11 @@ def header(story: Story) -> RenderableType:
     request, pinned = story.request, story.pinned
     name = f"{story.run_id}"
     agent = (pinned.name if pinned else request.agent if request else "?") + (f" v{pinned.version}" if pinned else "")
-    title = Text(name, "bold") + Text(f"  {agent}", "cyan") + Text(f" · {request.tenant if request else '?'}", "dim")
+    title = (
+        Text.assemble((name, "bold"))
+        + Text(f"  {agent}", "cyan")
+        + Text(f" · {request.tenant if request else '?'}", "dim")
+    )
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -144,7 +147,7 @@ def _verdict(story: Story) -> RenderableType:
         dollars(totals.micros),
     ]
     facts += [f"{totals.unknown} in doubt"] if totals.unknown else []
-    title = Text(report.outcome.value.replace("_", " "), style) + Text(
+    title = Text.assemble((report.outcome.value.replace("_", " "), style)) + Text(
         f": {report.reason.value.replace('_', ' ')}", style
     )
     return Rule(title + Text("  " + " · ".join(facts), "dim"), align="left", style="dim")
@@ -164,8 +167,3 @@ def _packet(packet: EscalationPacket) -> RenderableType:
     if not packet.effects:
         rows.add_row("effects", "none")
     return rows
-
-
-def when(at_s: float) -> str:
-    """An absolute time in UTC."""
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

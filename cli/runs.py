@@ -203,4 +203,6 @@ async def _lines(settings: Settings, tenants: list[str], agent: str | None, limi
 
 def _outcome(line: RunLine) -> Text:
     reason = "" if line.reason in ("", "done", "requested") else f": {line.reason.replace('_', ' ')}"
-    return Text(line.outcome.replace("_", " "), OUTCOME_STYLES.get(line.outcome, "")) + Text(plain(reason), "dim")
+    return Text.assemble((line.outcome.replace("_", " "), OUTCOME_STYLES.get(line.outcome, ""))) + Text(
+        plain(reason), "dim"
+    )

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import JsonValue
 from rich.text import Text
@@ -19,7 +20,7 @@ from contracts.decision import DecisionRecord
 from contracts.vote import Verdict
 from incidents.story import Story, StoryApproval, StoryCall, StoryStep, StoryTurn, StoryVisit, StoryVote
 
-__all__ = ["Line", "dollars", "fields", "span", "timeline"]
+__all__ = ["Line", "dollars", "fields", "span", "timeline", "when"]
 
 _DOLLAR = 1_000_000
 _SHORT_TEXT = 240
@@ -99,7 +100,7 @@ def _step(step: StoryStep, *, full: bool) -> Iterator[Line]:
 
 def _turn(key: str, number: int, turn: StoryTurn, *, full: bool) -> Iterator[Line]:
     at_s = turn.ended_s or turn.began_s
-    head = Text(f"step {number}", "bold")
+    head = Text.assemble((f"step {number}", "bold"))
     facts = [
         turn.served_model,
         f"{turn.tokens:,} tokens" if turn.tokens else "",
@@ -135,15 +136,15 @@ def _turn(key: str, number: int, turn: StoryTurn, *, full: bool) -> Iterator[Lin
     for name, words in (("text", turn.text), ("summary", turn.summary), ("needed", turn.needed)):
         if words.strip():
             label = {"text": "says", "summary": "summary", "needed": "needs"}[name]
-            yield Line(f"{key}{name}", at_s, 1, "", "", Text(f"{label}: ", "dim") + _quote(words, full=full))
+            yield Line(f"{key}{name}", at_s, 1, "", "", Text.assemble((f"{label}: ", "dim")) + _quote(words, full=full))
     for index, words in enumerate(turn.corrections):
-        correction = Text("told: ", "dim") + Text(plain(_cut(words, full=full)))
+        correction = Text.assemble(("told: ", "dim")) + Text(plain(_cut(words, full=full)))
         yield Line(f"{key}told{index}", at_s, 1, "", "", correction)
 
 
 def _call(key: str, step: StoryStep, call: StoryCall, *, full: bool) -> Iterator[Line]:
     proposed_s = step.turns[-1].ended_s or step.turns[-1].began_s
-    text = Text(call.tool, "bold cyan") + Text("  ") + _arguments(call, full=full)
+    text = Text.assemble((call.tool, "bold cyan")) + Text("  ") + _arguments(call, full=full)
     yield Line(key, proposed_s, 1, "→", "cyan", text)
     if call.why.strip():
         yield Line(f"{key}why", proposed_s, 2, "", "", _quote(call.why, full=full))
@@ -172,7 +173,7 @@ def _visit(key: str, visit: StoryVisit, *, full: bool) -> Iterator[Line]:
         yield from _decision(f"{key}d", at_s, visit.decision)
     if visit.status in (CallStatus.NEEDS_APPROVAL, CallStatus.DENIED) and visit.decision is not None:
         return
-    text = Text(_outcome_words(visit, visit.status), style)
+    text = Text.assemble((_outcome_words(visit, visit.status), style))
     took = f"{(at_s - visit.began_s) * 1000:,.0f} ms" if at_s > visit.began_s else ""
     aside = [took, f"{visit.attempts} attempts" if visit.attempts > _MANY_ATTEMPTS else ""]
     text += Text("  " + " · ".join(part for part in aside if part), "dim") if any(aside) else Text()
@@ -211,7 +212,7 @@ def _decision(key: str, at_s: float, record: DecisionRecord) -> Iterator[Line]:
             by = ", ".join(reason.policy for reason in decided.reasons)
             texts = " ".join(reason.text for reason in decided.reasons)
             text = (
-                Text("allowed", "green")
+                Text.assemble(("allowed", "green"))
                 + Text(granted, "green")
                 + Text(f" by {plain(by)}")
                 + Text(f"  {plain(texts)}", "dim")
@@ -225,7 +226,7 @@ def _decision(key: str, at_s: float, record: DecisionRecord) -> Iterator[Line]:
             said = f"needs {requirement_in_words(decided.requirement)}"
             yield Line(key, at_s, 2, "?", "yellow", Text(said, "bold yellow"))
     for index, reason in enumerate(decided.reasons):
-        text = Text(plain(reason.policy), "bold") + Text(f"  {plain(reason.text)}")
+        text = Text.assemble((plain(reason.policy), "bold")) + Text(f"  {plain(reason.text)}")
         yield Line(f"{key}r{index}", at_s, 3, "", "", text)
     for index, error in enumerate(decided.errors if decided.kind == "deny" else ()):
         yield Line(f"{key}e{index}", at_s, 3, "", "", Text(plain(error), "red"))
@@ -242,7 +243,8 @@ def _approval(key: str, approval: StoryApproval) -> Iterator[Line]:
         yield _vote(key, index, vote, 3)
     mark, style = _APPROVAL[approval.state]
     if approval.state == "open":
-        yield Line(f"{key}wait", approval.opened_at_s, 2, mark, style, Text("waits for people", style))
+        text = Text(f"waits for people, at most until {when(approval.expires_at_s)}", style)
+        yield Line(f"{key}wait", approval.opened_at_s, 2, mark, style, text)
         return
     waited = ""
     if approval.closed_at_s is not None:
@@ -256,7 +258,7 @@ def _vote(key: str, index: int, vote: StoryVote, depth: int) -> Line:
     if vote.verdict is None:
         said = Text("a vote that nobody vouches for")
     else:
-        said = Text(who, "bold") + Text(" approves" if vote.verdict is Verdict.APPROVE else " denies")
+        said = Text.assemble((who, "bold")) + Text(" approves" if vote.verdict is Verdict.APPROVE else " denies")
         if vote.person and vote.person != who:
             said += Text(f" ({plain(vote.person)})", "dim")
     if vote.reason:
@@ -277,7 +279,7 @@ def _arguments(call: StoryCall, *, full: bool) -> Text:
     for name, value in call.arguments.items():
         if value is None:
             continue
-        part = Text(f"{name}=", "dim") + Text(_value(value, full=full))
+        part = Text.assemble((f"{name}=", "dim")) + Text(_value(value, full=full))
         if name.endswith("_minor") and isinstance(value, int) and _CURRENCY.fullmatch(str(currency)):
             part += Text(f" ({amount(value, str(currency))})", "bold")
         if isinstance(origins, dict) and origins.get(name) == "untrusted":
@@ -319,3 +321,8 @@ def span(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"  # noqa: PLR2004 - hours of a day
+
+
+def when(at_s: float) -> str:
+    """An absolute time in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
