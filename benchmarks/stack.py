@@ -13,9 +13,9 @@ from pathlib import Path
 
 from joserfc.jwk import OKPKey
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from approvals.signing import VoteSigner
+from settings.payloads import DATA_CONVERTER
 from settings.sources import ENV_PREFIX, ROOT
 from settings.tenants import InitialState, Tenant, TenantsFile
 from store.agents import ensure_agent_states
@@ -94,7 +94,7 @@ async def _servers(folder: Path) -> AsyncGenerator[BenchStack]:
                 await workers.start()
                 yield BenchStack(
                     folder=folder,
-                    client=await Client.connect(temporal.address, data_converter=pydantic_data_converter),
+                    client=await Client.connect(temporal.address, data_converter=DATA_CONVERTER),
                     plain_client=await Client.connect(temporal.address),
                     database=database,
                     owner_url=postgres.url(),

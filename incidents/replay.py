@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Replayer, WorkflowRunner
 from temporalio.workflow import NondeterminismError
@@ -25,6 +24,7 @@ from incidents.payloads import UnreadablePayloadError
 from incidents.story import Finding
 from incidents.tell import tell
 from incidents.watch import Asked, Watch
+from settings.payloads import DATA_CONVERTER
 from workflows.sandbox import WORKFLOWS, sandbox
 
 __all__ = ["Altered", "Corrupted", "Diverged", "ReplayVerdict", "Same", "replay"]
@@ -117,7 +117,7 @@ async def _replayed(
     replayer = Replayer(
         workflows=workflows,
         workflow_runner=runner,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         interceptors=[watch],
         runtime=_silent(),
     )

@@ -3,11 +3,11 @@
 import asyncio
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import TLSConfig
 
 from settings.errors import SettingsError
 from settings.model import Settings
+from settings.payloads import DATA_CONVERTER
 
 __all__ = ["connect", "tls"]
 
@@ -43,7 +43,7 @@ async def connect(settings: Settings) -> Client:
                 namespace=settings.temporal_namespace,
                 tls=tls(settings),
                 api_key=None if key is None else key.get_secret_value(),
-                data_converter=pydantic_data_converter,
+                data_converter=DATA_CONVERTER,
             ),
             _CONNECT_TIMEOUT_S,
         )

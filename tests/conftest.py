@@ -16,9 +16,9 @@ import psycopg
 import pytest
 from psycopg import sql
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from settings import get_settings
+from settings.payloads import DATA_CONVERTER
 from settings.sources import STANDARD_NAMES
 from workers.embedded.component import Component
 from workers.embedded.database import create_application_database, create_database
@@ -136,7 +136,7 @@ def temporal_address(servers_folder: Path) -> Iterator[str]:
 @pytest.fixture
 async def temporal_client(temporal_address: str) -> Client:
     """A client that speaks pydantic."""
-    return await Client.connect(temporal_address, data_converter=pydantic_data_converter)
+    return await Client.connect(temporal_address, data_converter=DATA_CONVERTER)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import asyncio
 import logging
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
 from settings import SettingsError
+from settings.payloads import DATA_CONVERTER
 from workflows.sandbox import WORKFLOWS, sandbox
 
 __all__ = ["refuse_changed_code"]
@@ -29,7 +29,7 @@ async def refuse_changed_code(client: Client, task_queue: str) -> int:
         SettingsError: one does not replay. Nothing has been done to it; with the former code it goes on.
     """
     query = f"WorkflowType = 'AgentRun' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}'"
-    replayer = Replayer(workflows=list(WORKFLOWS), workflow_runner=sandbox(), data_converter=pydantic_data_converter)
+    replayer = Replayer(workflows=list(WORKFLOWS), workflow_runner=sandbox(), data_converter=DATA_CONVERTER)
     replayed = 0
     try:
         async with asyncio.timeout(_LIMIT_S):

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from incidents.export import export_text, parse_history, read_history
 from incidents.history import BrokenHistoryError
 from incidents.replay import Altered, Diverged, Same, replay
+from settings.payloads import DATA_CONVERTER
 from tests.incidents.recordings import APPROVED, FILES, HISTORIES, SMALL, Document, document, plain, recorded, tampered
 from workflows.sandbox import WORKFLOWS, sandbox
 
@@ -72,7 +72,7 @@ async def test_a_changed_value_is_found_although_temporal_replays_it(
 ) -> None:
     history = tampered(name, activity, change, part)
     replayer = Replayer(
-        workflows=WORKFLOWS, workflow_runner=sandbox(), data_converter=pydantic_data_converter
+        workflows=WORKFLOWS, workflow_runner=sandbox(), data_converter=DATA_CONVERTER
     )  # what Temporal alone finds: nothing
     assert (await replayer.replay_workflow(history.links[0])).replay_failure is None
     verdict = await replay(history)
