@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agent_tools import schema_digest
 from activities.bundles import Bundles
-from activities.credentials import CredentialIssuer
+from activities.credentials import Issuers
 from activities.registry import Registry
 from activities.services import Services
 from contracts.agent import PinnedAgent
@@ -32,7 +32,7 @@ class Engine:
     db: Database
     registry: Registry
     bundles: Bundles
-    credentials: CredentialIssuer
+    credentials: Issuers
     services: Services
     _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
         default_factory=OrderedDict[tuple[str, str], PinnedAgent]

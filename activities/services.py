@@ -1,12 +1,13 @@
 """HTTP to the systems that tools talk to: a credential per request, faults told apart by what is known."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
 
 import httpx
 from pydantic import JsonValue
 
-from activities.credentials import CallIdentity, CredentialIssuer
+from activities.credentials import CallIdentity, Credential, CredentialIssuer
 from contracts.base import JsonObject
 from contracts.tool import Ambiguous, RateLimited, RefusedBeforeSend, Rejected, ServiceReply
 
@@ -19,6 +20,8 @@ _CLIENT_ERROR = 400
 _ABOUT_THIS_REQUEST = frozenset({401, 403, 407, 408, 409, 421, 425})
 """Refusals of a credential, or of a request beside another under the same key: of an earlier one they tell nothing."""
 _SERVER_ERROR = 500
+_CREDENTIAL_SHARE = 0.5
+"""Part of a tool's time that its credential may take."""
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -99,10 +102,11 @@ class CallContext:
             raise RefusedBeforeSend(f"{self._identity.tool} may only read here", code="read_only")
         bound = self._arguments if writes or arguments is None else arguments
         identity = self._identity if writes else self._identity.model_copy(update={"effect_key": None})
-        headers = {"Authorization": f"Bearer {self._issuer.mint(identity, bound)}"}
+        client = self._services.client(identity.service)
+        credential = await self._credential(identity, bound)
+        headers = {credential.header: credential.value}
         if writes and identity.effect_key:
             headers["Idempotency-Key"] = identity.effect_key
-        client = self._services.client(identity.service)
         try:
             response = await client.request(
                 method, path, json=json, params=params, headers=headers, timeout=self._timeout_s
@@ -114,6 +118,25 @@ class CallContext:
         except httpx.HTTPError as error:
             raise Ambiguous(f"{identity.service} broke off: {type(error).__name__}", code="broken_off") from error
         return _reply(identity.service, response)
+
+    async def _credential(self, identity: CallIdentity, arguments: JsonObject) -> Credential:
+        """A credential, or the reason why nothing is sent. Never the end of the tool's own time, which would tell less.
+
+        Raises:
+            RefusedBeforeSend: whatever went wrong: nothing has left this process.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s * _CREDENTIAL_SHARE):
+                return await self._issuer.mint(identity, arguments)
+        except RefusedBeforeSend:
+            raise
+        except TimeoutError:
+            raise RefusedBeforeSend(f"no credential for {identity.service} in time", code="token_timeout") from None
+        except Exception as error:  # noqa: BLE001 - an issuer may fail in any way, before anything was sent
+            # Not chained: what an issuer held when it failed must not reach a log.
+            raise RefusedBeforeSend(
+                f"no credential for {identity.service}: {type(error).__name__}", code="no_credential"
+            ) from None
 
 
 def _reply(service: str, response: httpx.Response) -> ServiceReply:

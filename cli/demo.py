@@ -102,7 +102,7 @@ async def _play(settings: Settings, *, unattended: bool) -> int:
     if scripted:
         say("No model is called: a script answers by the content of each conversation, and plays a gullible agent.")
     world = DemoWorld(
-        settings.services["backoffice"],
+        settings.services["backoffice"].url,
         settings.backoffice_admin_token_file.read_text(encoding="utf-8").strip(),
         datetime.now(UTC).strftime("%y%m%d%H%M%S"),
     )

@@ -12,6 +12,7 @@ from activities.engine import Engine
 from evals.stack import EvalStack
 from evals.world import BackOffice
 from settings import Settings
+from settings.services import ServiceEntry
 from settings.sources import ROOT
 from settings.temporal import connect
 from workers.embedded.components import our_processes
@@ -89,7 +90,7 @@ async def ephemeral_stack(configured: Settings, say: Callable[[str], None]) -> A
         try:
             await supervisor.start()
             token = settings.backoffice_admin_token_file.read_text().strip()
-            async with BackOffice(settings.services["backoffice"], token, SEED_FILE) as world:
+            async with BackOffice(settings.services["backoffice"].url, token, SEED_FILE) as world:
                 yield EvalStack(settings=settings, world=world, working=working)
         finally:
             await supervisor.stop()
@@ -106,6 +107,6 @@ def _own_settings(configured: Settings, folder: Path, database_url: str, tempora
         "migration_database_url": None,
         "temporal_address": temporal_address,
         "backoffice_port": port,
-        "services": {"backoffice": f"http://127.0.0.1:{port}"},
+        "services": {"backoffice": ServiceEntry(url=f"http://127.0.0.1:{port}")},
     }
     return configured.model_copy(update=own)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_core import PydanticUndefined
 
 from settings.model import Settings
+from settings.services import ServiceEntry
 from settings.sources import ENV_PREFIX, STANDARD_NAMES, file_values, ports_in_use, secret_values, stack_values
 
 __all__ = ["SettingDescription", "describe", "shown", "unknown_variables"]
@@ -48,7 +49,9 @@ def shown(value: object) -> str:
         case bool():
             return str(value).lower()
         case dict():
-            return ", ".join(f"{key}={item}" for key, item in cast("dict[str, object]", value).items())
+            return ", ".join(f"{key}={shown(item)}" for key, item in cast("dict[str, object]", value).items())
+        case ServiceEntry():
+            return value.url if value.credentials.kind == "own" else f"{value.url} ({value.credentials.kind})"
         case _:
             return _PASSWORD.sub(r"://\1:***@", str(value))
 

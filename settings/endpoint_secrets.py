@@ -1,15 +1,14 @@
 """Signing secrets of the event endpoints, found by reference. No message shows one."""
 
 import base64
-import binascii
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from settings.endpoints import Endpoint
 from settings.errors import SettingsError
+from settings.secret_references import read_secret
 
 __all__ = ["EndpointSecrets", "read_endpoint_secrets"]
 
@@ -52,13 +51,10 @@ def read_endpoint_secrets(endpoints: Mapping[str, Endpoint], secrets_file: Path,
 
 
 def _referenced(name: str, reference: str, state_dir: Path) -> tuple[str, ...]:
-    kind, _, where = reference.partition(":")
-    if kind == "env":
-        text = os.environ.get(where, "")
-        if not text.strip():
-            raise SettingsError(f"endpoint {name}: the variable {where} is not set. Put a `whsec_…` secret into it.")
-        return tuple(text.split())
-    return tuple(_text(name, state_dir / where).split())
+    try:
+        return tuple(read_secret(reference, state_dir).get_secret_value().split())
+    except SettingsError as error:
+        raise SettingsError(f"endpoint {name}: {error}") from error
 
 
 def _of_file(name: str, secrets_file: Path) -> tuple[str, ...]:
@@ -92,7 +88,7 @@ def _text(name: str, file: Path) -> str:
 def _check(name: str, secret: str) -> None:
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX) + "==")
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not secret.startswith(_PREFIX) or not _MIN_BYTES <= len(key) <= _MAX_BYTES:
         raise SettingsError(

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from settings.secret_references import SecretReference
 from settings.tenants import AgentName, TenantName, TenantsFile
 from settings.yaml_files import load_yaml, mistake
 
@@ -18,9 +19,6 @@ FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0
 Source = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/][A-Za-z0-9:/._~-]{0,98}$")]
 """A CloudEvents source. No `#`: it separates the source from the event's id in the key of the inbox."""
 EnumeratedValue = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-SecretReference = Annotated[
-    str, StringConstraints(pattern=r"^(file:[^\x00-\x1f]{1,400}|env:[A-Za-z_][A-Za-z0-9_]{0,99})$")
-]
 
 
 def _as_tuple(value: object) -> object:
@@ -59,7 +57,8 @@ class Endpoint(_Part):
     tenant: TenantName
     """Whose events these are. The only place that says so: the body cannot."""
     secrets: tuple[SecretReference, ...] = Field(default=(), max_length=5)
-    """Where the signing secrets (`whsec_…`) lie: `file:PATH` (relative to the state folder; one a line) or `env:NAME`.
+    """Where the signing secrets (`whsec_…`, one a line) lie: `file:PATH` (relative to the state folder), `env:NAME` or
+    `command:PROGRAM ARGUMENT`.
 
     Several while they are rotated. Empty: the endpoint's entry in `endpoint_secrets_file`.
     """

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import SecretStr
+from pydantic_core import to_jsonable_python
 
 from settings.model import Settings
 from settings.sources import ENV_PREFIX
@@ -39,7 +40,9 @@ SECRETS = frozenset(
         "temporal_api_key",
         "temporal_tls_key_file",
         "vote_key_file",
+        "vote_key",
         "credential_key_file",
+        "credential_key",
         "endpoint_secrets_file",
         "session_secret_file",
         "backoffice_admin_token_file",
@@ -81,4 +84,4 @@ def _text(value: object) -> str:
         case str() | int() | Path():
             return str(value)
         case _:
-            return json.dumps(value)
+            return json.dumps(to_jsonable_python(value))

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from settings.errors import SettingsError
+from settings.secret_references import Secret, SecretReference
+from settings.services import ServiceEntry, ServiceSettings
 from settings.sources import ENV_PREFIX, ROOT, sources
 
 __all__ = ["Settings"]
@@ -28,12 +30,15 @@ def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+DatabaseUrl = Annotated[Secret, AfterValidator(_postgres_url)]
 FilePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Settings(BaseSettings):
-    """What an installation decides. Secrets are `SecretStr`: they do not show in a repr, a log or an error."""
+    """What an installation decides. Secrets are `SecretStr`: they do not show in a repr, a log or an error.
+
+    A secret may stand here by reference: `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENT`.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -83,7 +88,7 @@ class Settings(BaseSettings):
     """Client certificate for mutual TLS, PEM."""
     temporal_tls_key_file: FilePath | None = None
     """Private key of the client certificate, PEM."""
-    temporal_api_key: SecretStr | None = None
+    temporal_api_key: Secret | None = None
     """API key of Temporal Cloud."""
     temporal_task_queue: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "countersign"
     """Task queue of the runs and their activities."""
@@ -118,20 +123,35 @@ class Settings(BaseSettings):
     """Port of the embedded Temporal server's own pages, which `countersign up --ui` serves."""
 
     # What tools talk to
-    services: dict[str, BaseUrl] = Field(
-        default_factory=lambda data: {"backoffice": f"http://127.0.0.1:{data['backoffice_port']}"}
+    services: dict[str, ServiceSettings] = Field(
+        default_factory=lambda data: {
+            "backoffice": ServiceEntry(
+                url=f"http://127.0.0.1:{data['backoffice_port']}", revocations="/countersign/epochs"
+            )
+        },
+        max_length=1_000,
     )
-    """Base address of each system that tools talk to, by service name. A JSON object in the environment."""
+    """Each system that tools talk to, by service name: its address, or an object with address and credentials.
+
+    A JSON object in the environment.
+    """
 
     # Keys
     vote_key_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "vote.jwk")
-    """Private Ed25519 key (JWK) that signs votes. Only the approvals process reads it."""
+    """Private Ed25519 keys (JWK, or JWK set while they rotate) that sign votes. Only the approvals process reads it."""
+    vote_key: SecretReference | None = None
+    """Where those keys lie instead, by reference."""
     credential_key_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "credential.jwk")
-    """Private Ed25519 key (JWK) with which the gate signs tool credentials. Only workers read it."""
+    """Private Ed25519 keys (JWK or JWK set) with which the gate signs tool credentials. Only workers read it."""
+    credential_key: SecretReference | None = None
+    """Where those keys lie instead, by reference."""
     credential_public_keys_file: FilePath = Field(
         default_factory=lambda data: data["state_dir"] / "keys" / "credential.jwks.json"
     )
-    """Public keys (JWKS) that belong to `credential_key_file`; the systems that tools talk to verify with them."""
+    """Public keys (JWKS) that belong to `credential_key_file`, for systems that verify with a file.
+
+    Others fetch `/.well-known/jwks.json` from a worker.
+    """
     endpoint_secrets_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "endpoints.json")
     """Signing secrets of the event endpoints: a JSON object, endpoint name to a list of `whsec_…` (new one first)."""
     session_secret_file: FilePath = Field(default_factory=lambda data: data["state_dir"] / "keys" / "session.secret")
@@ -144,21 +164,31 @@ class Settings(BaseSettings):
     # Models
     model_provider: Literal["auto", "scripted", "openai", "anthropic", "compatible"] = "auto"
     """Which provider answers. `auto`: the one for which there is a key or a base address, else the scripted one."""
-    openai_api_key: SecretStr | None = None
+    openai_api_key: Secret | None = None
     """Key of OpenAI, or of the compatible server at `openai_base_url`."""
     openai_base_url: BaseUrl | None = None
     """Base address of a server that speaks OpenAI's chat completions; set: it is used instead of OpenAI."""
     compatible_model: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """Model id to ask of the server at `openai_base_url`; unset: the one in the model map."""
-    anthropic_api_key: SecretStr | None = None
+    anthropic_api_key: Secret | None = None
     """Key of Anthropic."""
 
     # The command line
-    password: SecretStr | None = None
+    password: Secret | None = None
     """Password of the local account that `countersign approvals` signs in as or creates; unset: it asks."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important kind of log line that the processes write."""
+
+    @property
+    def vote_key_reference(self) -> str:
+        """Where the vote keys lie."""
+        return self.vote_key or f"file:{self.vote_key_file}"
+
+    @property
+    def credential_key_reference(self) -> str:
+        """Where the credential keys lie."""
+        return self.credential_key or f"file:{self.credential_key_file}"
 
     @property
     def stack_file(self) -> Path:

@@ -8,7 +8,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.bundles import Bundles, load_ladder
-from activities.credentials import CredentialIssuer
+from activities.credentials import Issuers
 from activities.engine import Engine
 from activities.models import aclose_all
 from activities.registry import Registry
@@ -36,14 +36,15 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
     registry = Registry.scan(settings.agents_dir, ladder)
     bundles = Bundles(registry, settings.ladder_file)
     bundles.current()
-    services = Services(settings.services)
+    services = Services({name: entry.url for name, entry in settings.services.items()})
+    credentials = Issuers.of(settings)
     database = Database(settings.database_address(), role=settings.database_role, max_connections=20)
     engine = Engine(
         settings=settings,
         db=database,
         registry=registry,
         bundles=bundles,
-        credentials=CredentialIssuer(settings.credential_key_file),
+        credentials=credentials,
         services=services,
     )
     async with database:
@@ -51,6 +52,7 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
             yield engine
         finally:
             await services.close()
+            await credentials.close()
             await aclose_all()
 
 

@@ -23,6 +23,10 @@ def _json(default: str = "{}") -> Column[JsonColumn]:
     return cast("Column[JsonColumn]", column)
 
 
+def _json_or_null() -> Column[JsonColumn]:
+    return cast("Column[JsonColumn]", Column(JSONB, nullable=True))
+
+
 class Definition(Table, table=True):
     """A pinned agent definition, by digest."""
 
@@ -96,6 +100,25 @@ class RunState(Table, table=True):
     """Minor units moved or reserved, per currency."""
     tainted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     """Whether untrusted content has entered the run through a tool."""
+    retries: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Further attempts at model calls that may have been charged, and at tool calls."""
+    malformed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Malformed model answers in a row."""
+    tree: str | None = None
+    """Root of the run tree whose budget this run draws on; None: it is alone."""
+    limit_changes: JsonColumn | None = Field(default=None, sa_column=_json_or_null())
+    """By how much each of the run's limits was raised by people or shrunk by doubt since it was pinned."""
+    allot_day: str | None = None
+    """The day, as `counters.period`, whose allotment the run holds."""
+    allot_until: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    """When that day ends."""
+    left_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    """What is left of the allotment, and so on for each measure."""
+    left_micros: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    left_model_calls: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    left_tool_calls: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    left_retries: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    left_wall_s: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     closed: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
@@ -180,6 +203,8 @@ class EffectRow(Table, table=True):
     credential_expires_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
     amount_minor: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     currency: str | None = None
+    money_period: str | None = None
+    """The day, as `counters.period`, whose running totals of money hold its amount."""
     request_id: str | None = None
     """Approval under which it ran."""
     output: str | None = None

@@ -14,7 +14,7 @@ from joserfc.jwk import OKPKey
 
 from activities.agent_tools import AGENTS_FOLDER
 from activities.bundles import BASE_POLICY, load_ladder
-from activities.credentials import CallIdentity, CredentialIssuer
+from activities.credentials import CallIdentity, CredentialIssuer, OwnIssuer
 from activities.models.schemas import tool_schema
 from activities.models.scripted import ScriptedProvider
 from activities.proposal import read_proposal, stored_answer
@@ -33,6 +33,7 @@ from policy.provenance import recorded_values, trace_arguments
 from policy.request import CallFacts, authorization_request
 from policy.schema import cedar_schema
 from settings import get_settings
+from settings.signing_keys import SigningKeys
 
 STEPS_MAX = 12
 RUN = "run-" + "a" * 26
@@ -85,7 +86,8 @@ def write_keys(folder: Path) -> tuple[CredentialIssuer, Path]:
     public = {**key.as_dict(private=False), "kid": key.thumbprint()}
     jwks = folder / "jwks.json"
     jwks.write_text(json.dumps({"keys": [public]}), "utf-8")
-    return CredentialIssuer(private), jwks
+    keys = SigningKeys(f"file:{private}", folder, purpose="credential")
+    return OwnIssuer(keys), jwks
 
 
 @dataclass

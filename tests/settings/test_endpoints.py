@@ -98,7 +98,8 @@ def test_secrets_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         ("file:absent", None, "cannot be read"),
         ("env:HOOK_SECRET", None, "HOOK_SECRET is not set"),
-        ("file:hook", "", "0 signing secrets found"),
+        ("file:hook", "", "hook is empty"),
+        ("file:hook", "é", "is not `whsec_`"),
         ("file:hook", "\n".join(secret(30) for _ in range(6)), "6 signing secrets found"),
         ("file:hook", secret(23), "at least 24 bytes"),
         ("file:hook", secret(32).removeprefix("whsec_"), "at least 24 bytes"),

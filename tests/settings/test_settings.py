@@ -31,7 +31,7 @@ def write_stack(place: Path, ports: dict[str, int] | None = None, **values: obje
 def test_defaults_need_nothing(place: Path) -> None:
     settings = load_settings()
     assert settings.database_url is None
-    assert settings.services == {"backoffice": "http://127.0.0.1:8402"}
+    assert settings.services["backoffice"].url == "http://127.0.0.1:8402"
     assert settings.vote_key_file == place / "keys" / "vote.jwk"
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from settings import Settings
 from settings.environment import child_environment, plain_names
+from settings.secret_references import referenced_variable
+from settings.services import referenced_secrets
 from settings.sources import ROOT
 from workers.embedded.component import Component
 from workers.embedded.probe import HttpProbe
@@ -52,7 +54,8 @@ def our_processes(settings: Settings, endpoint_variables: Collection[str] = ()) 
             "workers.worker",
             settings.worker_host,
             settings.worker_port,
-            (database, *_TEMPORAL_SECRETS, "credential_key_file", *models),
+            (database, *_TEMPORAL_SECRETS, "credential_key_file", "credential_key", *models),
+            _variables(settings.credential_key, *referenced_secrets(settings.services)),
         ),
         _Process(
             "intake",
@@ -67,10 +70,15 @@ def our_processes(settings: Settings, endpoint_variables: Collection[str] = ()) 
             "approvals",
             settings.web_host,
             settings.web_port,
-            (database, *_TEMPORAL_SECRETS, "vote_key_file", "session_secret_file"),
+            (database, *_TEMPORAL_SECRETS, "vote_key_file", "vote_key", "session_secret_file"),
+            _variables(settings.vote_key),
         ),
     )
     return (_backoffice(settings), *(_component(settings, process) for process in processes))
+
+
+def _variables(*references: str | None) -> frozenset[str]:
+    return frozenset(name for reference in references if reference and (name := referenced_variable(reference)))
 
 
 def _component(settings: Settings, process: _Process) -> Component:

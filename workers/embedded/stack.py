@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from settings import Settings
 from settings.endpoints import Endpoint, load_endpoints
 from settings.load import load_settings
+from settings.secret_references import referenced_variable
 from settings.tenants import load_tenants
 from store import migrations
 from workers.embedded import stack_file
@@ -35,7 +36,6 @@ from workers.embedded.temporal import temporal_component
 __all__ = ["Stack", "run"]
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_ENVIRONMENT_REFERENCE = "env:"
 
 
 @dataclass(slots=True)
@@ -207,8 +207,4 @@ def _waiting_for_what_runs(components: Sequence[Component]) -> tuple[Component, 
 
 def _referenced_variables(endpoints: dict[str, Endpoint]) -> frozenset[str]:
     references = (reference for endpoint in endpoints.values() for reference in endpoint.secrets)
-    return frozenset(
-        reference.removeprefix(_ENVIRONMENT_REFERENCE)
-        for reference in references
-        if reference.startswith(_ENVIRONMENT_REFERENCE)
-    )
+    return frozenset(name for reference in references if (name := referenced_variable(reference)))

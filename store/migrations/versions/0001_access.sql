@@ -17,18 +17,22 @@ grant select, insert on definitions, audit to countersign_app;
 grant select, insert, update on runs, run_state, journal, effects, inbox, approval_requests, votes, agent_states,
     switches, accounts to countersign_app;
 grant select, insert on messages, alarms to countersign_app;
-grant select, insert, update, delete on sessions to countersign_app;
-grant select, insert, update on vote_keys to countersign_app;
+grant select, insert, update, delete on sessions, breakers, cached_reads to countersign_app;
+grant select, insert, update on counters, rate_windows to countersign_app;
+grant select, insert, update on vote_keys, credential_keys to countersign_app;
+grant select, insert on revocations, agent_changes to countersign_app;
 
 -- The dispatchers see every tenant, but only what waits to be delivered.
 grant select, update on inbox, votes to countersign_dispatch;
+grant select on revocations to countersign_dispatch;
 
 do $$
 declare
     name text;
 begin
     foreach name in array array['definitions', 'runs', 'run_state', 'messages', 'journal', 'effects', 'audit', 'inbox',
-        'alarms', 'approval_requests', 'votes', 'agent_states', 'switches', 'accounts', 'sessions']
+        'alarms', 'approval_requests', 'votes', 'agent_states', 'agent_changes', 'revocations', 'switches', 'accounts',
+        'sessions', 'breakers', 'cached_reads', 'counters', 'rate_windows']
     loop
         execute format('alter table %I enable row level security', name);
         execute format('alter table %I force row level security', name);
@@ -40,6 +44,8 @@ end $$;
 
 -- A switch of tenant * holds for everybody: every tenant reads it; setting it takes the tenant * itself.
 create policy everywhere on switches for select to countersign_app using (tenant = '*');
+create policy everywhere on revocations for select to countersign_app using (tenant = '*');
+create policy deliver on revocations for select to countersign_dispatch using (true);
 create policy deliver on inbox to countersign_dispatch using (true) with check (true);
 create policy deliver on votes to countersign_dispatch using (true) with check (true);
 
@@ -50,3 +56,5 @@ end $$;
 create trigger append_only before update or delete on audit for each row execute function refuse_change();
 create trigger append_only_truncate before truncate on audit for each statement execute function refuse_change();
 create trigger append_only before update or delete on messages for each row execute function refuse_change();
+create trigger append_only before update or delete on revocations for each row execute function refuse_change();
+create trigger append_only before update or delete on agent_changes for each row execute function refuse_change();

@@ -13,6 +13,20 @@ CREATE TABLE accounts (
     PRIMARY KEY (tenant, username)
 );
 
+CREATE TABLE agent_changes (
+    tenant VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    version BIGINT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    verb VARCHAR NOT NULL,
+    changed_by VARCHAR NOT NULL,
+    role VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    before VARCHAR NOT NULL,
+    after VARCHAR NOT NULL,
+    PRIMARY KEY (tenant, agent, version)
+);
+
 CREATE TABLE agent_states (
     tenant VARCHAR NOT NULL,
     agent VARCHAR NOT NULL,
@@ -79,6 +93,60 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_by_kind ON audit (tenant, kind, at);
 
+CREATE TABLE breakers (
+    tenant VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    failed_at TIMESTAMP WITH TIME ZONE[] NOT NULL,
+    answered INTEGER DEFAULT '0' NOT NULL,
+    opened INTEGER DEFAULT '0' NOT NULL,
+    until TIMESTAMP WITH TIME ZONE,
+    changed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, tool)
+);
+
+CREATE TABLE cached_reads (
+    tenant VARCHAR NOT NULL,
+    key VARCHAR NOT NULL,
+    resource VARCHAR NOT NULL,
+    output VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    stored_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (tenant, key)
+);
+
+CREATE INDEX cached_reads_by_resource ON cached_reads (tenant, resource);
+
+CREATE INDEX cached_reads_expired ON cached_reads (tenant, expires_at);
+
+CREATE TABLE counters (
+    tenant VARCHAR NOT NULL,
+    period VARCHAR NOT NULL,
+    scope VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL,
+    tokens BIGINT DEFAULT '0' NOT NULL,
+    micros BIGINT DEFAULT '0' NOT NULL,
+    model_calls BIGINT DEFAULT '0' NOT NULL,
+    tool_calls BIGINT DEFAULT '0' NOT NULL,
+    retries BIGINT DEFAULT '0' NOT NULL,
+    wall_s BIGINT DEFAULT '0' NOT NULL,
+    money JSONB DEFAULT '{}'::jsonb NOT NULL,
+    raised JSONB DEFAULT '{}'::jsonb NOT NULL,
+    PRIMARY KEY (tenant, period, scope, subject)
+)
+ WITH (fillfactor = 50);
+
+CREATE TABLE credential_keys (
+    kid VARCHAR NOT NULL,
+    public_jwk VARCHAR NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    not_before TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    retired_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (kid)
+);
+
 CREATE TABLE definitions (
     tenant VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,
@@ -107,6 +175,7 @@ CREATE TABLE effects (
     credential_expires_at TIMESTAMP WITH TIME ZONE,
     amount_minor BIGINT,
     currency VARCHAR,
+    money_period VARCHAR,
     request_id VARCHAR,
     output VARCHAR,
     error VARCHAR DEFAULT '' NOT NULL,
@@ -175,6 +244,28 @@ CREATE TABLE messages (
     PRIMARY KEY (tenant, run_id, seq)
 );
 
+CREATE TABLE rate_windows (
+    tenant VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    at_s BIGINT DEFAULT '0' NOT NULL,
+    calls INTEGER[] NOT NULL,
+    PRIMARY KEY (tenant, tool)
+)
+ WITH (fillfactor = 50);
+
+CREATE TABLE revocations (
+    tenant VARCHAR NOT NULL,
+    scope VARCHAR NOT NULL,
+    target VARCHAR NOT NULL,
+    epoch BIGINT GENERATED ALWAYS AS IDENTITY,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    revoked_by VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    PRIMARY KEY (tenant, scope, target, epoch)
+);
+
+CREATE INDEX revocations_newest ON revocations (at);
+
 CREATE TABLE run_state (
     tenant VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
@@ -194,6 +285,18 @@ CREATE TABLE run_state (
     completed JSONB DEFAULT '{}'::jsonb NOT NULL,
     money_minor JSONB DEFAULT '{}'::jsonb NOT NULL,
     tainted BOOLEAN DEFAULT false NOT NULL,
+    retries INTEGER DEFAULT '0' NOT NULL,
+    malformed INTEGER DEFAULT '0' NOT NULL,
+    tree VARCHAR,
+    limit_changes JSONB,
+    allot_day VARCHAR,
+    allot_until TIMESTAMP WITH TIME ZONE,
+    left_tokens BIGINT DEFAULT '0' NOT NULL,
+    left_micros BIGINT DEFAULT '0' NOT NULL,
+    left_model_calls INTEGER DEFAULT '0' NOT NULL,
+    left_tool_calls INTEGER DEFAULT '0' NOT NULL,
+    left_retries INTEGER DEFAULT '0' NOT NULL,
+    left_wall_s INTEGER DEFAULT '0' NOT NULL,
     closed BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (tenant, run_id)
 )

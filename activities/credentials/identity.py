@@ -1,0 +1,101 @@
+"""What a credential says, and the interface of whatever makes one."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from contracts.base import JsonObject, Record
+from contracts.canonical import canonical_bytes, digest_bytes
+from contracts.tool import RefusedBeforeSend
+
+__all__ = ["CREDENTIAL_LIFETIME_S", "CallIdentity", "Credential", "CredentialIssuer", "authorization_of", "claims_of"]
+
+CREDENTIAL_LIFETIME_S = 120
+"""How long a credential may be used; at most 300 s by decision."""
+
+
+class CallIdentity(Record):
+    """Who calls what, as the credential says it."""
+
+    tenant: str
+    run_id: str
+    agent: str
+    on_behalf_of: str | None
+    tool: str
+    service: str
+    scopes: tuple[str, ...]
+    effect_key: str | None
+    """`<run>/<step>/<call>` of a write; None for reads."""
+    not_after_s: int | None = None
+    """When it must end at the latest (Unix seconds); None: after its usual lifetime."""
+    epoch: int = 0
+    """Revocation epoch: a resource refuses lower ones than it was told."""
+
+    @property
+    def actor(self) -> str:
+        """The agent, as services know it."""
+        return f"agent:{self.tenant}/{self.agent}"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A header of one request. Its value is in no repr."""
+
+    value: str = field(repr=False)
+    """What the header says."""
+    header: str = "Authorization"
+    """The header's name."""
+
+
+class CredentialIssuer(Protocol):
+    """Makes the credential of one request."""
+
+    async def mint(self, identity: CallIdentity, arguments: JsonObject) -> Credential:
+        """A credential for one request with exactly these arguments.
+
+        Raises:
+            RefusedBeforeSend: there is none, so nothing may be sent.
+        """
+        ...
+
+
+def authorization_of(identity: CallIdentity, arguments: JsonObject) -> JsonObject:
+    """The one call that a credential is good for (RFC 9396)."""
+    return {
+        "type": "tool_call",
+        "tool": identity.tool,
+        "arguments_sha256": digest_bytes(canonical_bytes(arguments)).removeprefix("sha256:"),
+        "effect_key": identity.effect_key,
+        "max_uses": 1,
+    }
+
+
+def claims_of(
+    identity: CallIdentity, arguments: JsonObject, *, issuer: str, audience: str, now_s: int
+) -> dict[str, object]:
+    """The claims of a credential that is good from now.
+
+    Raises:
+        RefusedBeforeSend: it would have ended already: its call slept through its lease.
+    """
+    ends = min(now_s + CREDENTIAL_LIFETIME_S, identity.not_after_s or now_s + CREDENTIAL_LIFETIME_S)
+    if ends <= now_s:
+        raise RefusedBeforeSend(f"the time in which {identity.tool} may send is over", code="lease_lapsed")
+    claims: dict[str, object] = {
+        "iss": issuer,
+        "sub": identity.actor,
+        "aud": audience,
+        "tenant": identity.tenant,
+        "txn": identity.run_id,
+        "jti": secrets.token_urlsafe(24),
+        "iat": now_s,
+        "nbf": now_s,
+        "exp": ends,
+        "epoch": identity.epoch,
+        "scope": " ".join(identity.scopes),
+        "authorization_details": [authorization_of(identity, arguments)],
+    }
+    if identity.on_behalf_of is not None:
+        user = f"user:{identity.tenant}/{identity.on_behalf_of}"
+        claims |= {"sub": user, "act": {"sub": identity.actor}}
+    return claims
