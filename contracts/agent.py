@@ -10,10 +10,24 @@ from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolNa
 from contracts.model import ModelChoice
 from contracts.tool import Effect, Tier
 
-__all__ = ["AgentFile", "ApprovalTimes", "LimitsFile", "OnExceeded", "PinnedAgent", "PinnedTool", "RunLimits", "Stage"]
+__all__ = [
+    "AgentFile",
+    "ApprovalTimes",
+    "LimitsFile",
+    "LoopLimits",
+    "OnExceeded",
+    "PinnedAgent",
+    "PinnedTool",
+    "RunLimits",
+    "Stage",
+]
 
 Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 ModelRole = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Stage(StrEnum):
@@ -32,8 +46,29 @@ class OnExceeded(StrEnum):
 
     ESCALATE = "escalate"
     """Hand over to a person, with a packet."""
+    ASK = "ask"
+    """Ask people for a raise of half the limit, and go on when they grant it; else hand over."""
+    DRAFT_ONLY = "draft_only"
+    """Keep the last fifth of each limit for drafts: from then on writes above tier 1 are refused. Then hand over."""
     STOP = "stop"
     """End as failed_safe."""
+
+
+class LoopLimits(Record):
+    """When a run goes in circles. Each counts steps; the first time the model is told, the second time the run ends."""
+
+    identical: int = Field(default=4, ge=2, le=1_000)
+    """Steps that made the same call and got the same result."""
+    alternating: int = Field(default=3, ge=2, le=1_000)
+    """Pairs of steps that take turns, with the same results."""
+    errors: int = Field(default=5, ge=2, le=1_000)
+    """Steps in a row in which no call succeeded."""
+    no_news: int = Field(default=6, ge=2, le=1_000)
+    """Steps in a row whose calls succeeded and told only what was known."""
+    no_progress: int = Field(default=10, ge=2, le=1_000)
+    """Steps in a row that neither wrote anything nor learnt anything, for whatever reason."""
+    warn: bool = True
+    """Tell the model once before the run ends."""
 
 
 class LimitsFile(Record):
@@ -47,6 +82,11 @@ class LimitsFile(Record):
     """Turns of the loop."""
     tool_calls: int = Field(default=20, ge=1, le=10_000)
     """Tool calls that were admitted."""
+    retries: int = Field(default=60, ge=0, le=100_000)
+    """Further attempts at model calls that may have been charged, and at tool calls."""
+    context_tokens: int = Field(default=200_000, ge=100, le=10_000_000)
+    """Input tokens of one model call, estimated from above."""
+    loops: LoopLimits = LoopLimits()
     malformed: int = Field(default=3, ge=0, le=10)
     """Malformed model answers in a row before the run escalates."""
     active_s: int = Field(default=900, ge=1, le=86_400)
@@ -109,12 +149,16 @@ class RunLimits(Record):
     active_s: int
     age_s: int
     on_exceeded: OnExceeded
+    retries: int | None = Field(default=None, exclude_if=_is_none)
+    """None, and so for those below: pinned before there was such a limit."""
+    context_tokens: int | None = Field(default=None, exclude_if=_is_none)
+    loops: LoopLimits | None = Field(default=None, exclude_if=_is_none)
 
     @classmethod
     def from_file(cls, limits: LimitsFile) -> "RunLimits":
         """Limits of a file in base units."""
         values = limits.model_dump(exclude={"usd"})
-        return cls(micros=int(Decimal(limits.usd) * 1_000_000), **values)
+        return cls.model_validate({"micros": int(Decimal(limits.usd) * 1_000_000), **values})
 
 
 class PinnedTool(Record):

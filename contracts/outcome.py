@@ -29,6 +29,8 @@ class OutcomeReason(StrEnum):
     MALFORMED_OUTPUT = "malformed_output"
     REFUSED_BY_MODEL = "refused_by_model"
     LIMIT_REACHED = "limit_reached"
+    LOOP = "loop"
+    """It went in circles; the detail names what repeated."""
     NO_MODEL = "no_model"
     APPROVAL_DENIED = "approval_denied"
     APPROVAL_EXPIRED = "approval_expired"

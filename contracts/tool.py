@@ -13,6 +13,7 @@ from contracts.base import JsonObject, Record
 
 __all__ = [
     "Ambiguous",
+    "Destination",
     "Effect",
     "Label",
     "Money",
@@ -67,6 +68,15 @@ class Money(Record):
     """Integer minor units (cents)."""
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     """ISO 4217 code."""
+
+
+class Destination(Record):
+    """Whom a call reaches, as one of its arguments names it."""
+
+    kind: Literal["host", "email", "account"]
+    """A host name or URL, a mail address, or an account of whatever kind."""
+    value: str
+    """As it stands in the argument."""
 
 
 class ServiceReply(Record):
@@ -176,6 +186,10 @@ def _no_money(_args: Any) -> Money | None:  # noqa: ANN401 - any arguments model
     return None
 
 
+def _no_destinations(_args: Any) -> tuple[Destination, ...]:  # noqa: ANN401 - any arguments model
+    return ()
+
+
 def _no_natural_key(_args: Any) -> str:  # noqa: ANN401 - any arguments model
     return ""
 
@@ -223,7 +237,13 @@ class Tool:
     labels: Mapping[str, Label] = field(default_factory=dict[str, Label])
     """Label per top-level output field; others are trusted."""
     rate_per_minute: int = 0
-    """Calls a minute and tenant; 0: no limit of its own."""
+    """Calls in any 60 seconds of a tenant; 0: no limit of its own."""
+    rate_per_day: int = 0
+    """Calls a day of a tenant; 0: no limit of its own."""
+    destinations: Callable[[Any], tuple[Destination, ...]] = _no_destinations
+    """Whom a call with these arguments reaches; each must be allowed."""
+    allowed_destinations: tuple[str, ...] = ()
+    """Patterns of `policy/destinations.py`; a tenant's `limits.yaml` may add to them. None at all: nobody."""
     key_window_s: int = 0
     """How long the service honours an idempotency key, in seconds; 0: it does not."""
     customer_visible: bool = False
@@ -236,6 +256,11 @@ class Tool:
     """Runs in its own worker, which holds no model keys and no vote keys."""
     source: str = ""
     """Digest of the module's source text, set by the registry."""
+
+    @property
+    def counts_by_day(self) -> bool:
+        """Whether its calls are counted over the tenant's day, so that policy can see them there."""
+        return self.rate_per_day > 0 or self.money is not _no_money
 
     @property
     def has_natural_key(self) -> bool:
@@ -262,6 +287,9 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
     preview: PreviewFunction | None = None,
     labels: Mapping[str, Label] | None = None,
     rate_per_minute: int = 0,
+    rate_per_day: int = 0,
+    destinations: Callable[[Any], tuple[Destination, ...]] = _no_destinations,
+    allowed_destinations: tuple[str, ...] = (),
     key_window_s: int = 0,
     customer_visible: bool = False,
     data_class: Literal["public", "internal", "personal", "sensitive"] = "internal",
@@ -314,6 +342,9 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
             preview=preview,
             labels=dict(labels or {}),
             rate_per_minute=rate_per_minute,
+            rate_per_day=rate_per_day,
+            destinations=destinations,
+            allowed_destinations=allowed_destinations,
             key_window_s=key_window_s,
             customer_visible=customer_visible,
             data_class=data_class,

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     """Tenants, and the state in which each of their agents starts."""
     ladder_file: FilePath = ROOT / "settings" / "ladder.yaml"
     """Approval ladder: what can be asked of people, in ascending order."""
+    limits_file: FilePath = ROOT / "settings" / "limits.yaml"
+    """Limits: what a tenant and its agents may use in a day, rates and destinations of tools. Read when it changes."""
     agents_dir: FilePath = ROOT / "agents"
     """Folder of the agents' folders. Tests and evals may point it at their own; every folder in it is trusted code."""
 

@@ -1,0 +1,107 @@
+"""The limits file as workers hold it, and the limits as the store's functions take them."""
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from contracts.agent import PinnedAgent
+from contracts.tool import Tool
+from policy.limits import ceilings
+from settings.errors import SettingsError
+from settings.limits import LimitsSettings, TenantLimits, ToolCaps, load_limits
+
+__all__ = ["LimitsBook"]
+
+_LOOK_EVERY_S = 1.0
+_MAX_TEXTS = 4_096
+_logger = logging.getLogger(__name__)
+
+
+class LimitsBook:
+    """`limits.yaml`, read anew when it changes. A change with a mistake changes nothing, and is logged."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises SettingsError: the file has a mistake."""
+        self._file = file
+        self._stamp = self._stamped()
+        self._held = load_limits(file)
+        self._looked_s = time.monotonic()
+        self._texts: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
+
+    def tenant(self, name: str) -> TenantLimits:
+        """Limits of a tenant as they are now."""
+        return self._current().tenant(name)
+
+    def for_model(self, tenant: str, definition: str, agent: PinnedAgent) -> str:
+        """What `spend` takes for a model call of the agent: JSON text."""
+        return self._text(tenant, definition, agent, None)
+
+    def for_tool(self, tenant: str, definition: str, agent: PinnedAgent, tool: Tool) -> str:
+        """What `hold_call` takes for a call of the tool: JSON text."""
+        return self._text(tenant, definition, agent, tool)
+
+    def _text(self, tenant: str, definition: str, agent: PinnedAgent, tool: Tool | None) -> str:
+        limits = self._current().tenant(tenant)
+        key = (tenant, definition, tool.name if tool else "", tool.source if tool else "")
+        text = self._texts.get(key)
+        if text is None:
+            text = _as_json(limits, agent, tool)
+            self._texts[key] = text
+            if len(self._texts) > _MAX_TEXTS:
+                self._texts.popitem(last=False)
+        return text
+
+    def _current(self) -> LimitsSettings:
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            stamp = self._stamped()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                try:
+                    self._held = load_limits(self._file)
+                    self._texts.clear()
+                except SettingsError as error:
+                    _logger.warning("the limits stay as they were: %s", error)
+        return self._held
+
+    def _stamped(self) -> tuple[int, int, int]:
+        try:
+            status = self._file.stat()
+        except OSError:
+            return (0, 0, 0)
+        return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _as_json(limits: TenantLimits, agent: PinnedAgent, tool: Tool | None) -> str:
+    run, of_agent = ceilings(agent.limits), limits.agent(agent.name)
+    found: dict[str, object] = {
+        "zone": limits.timezone,
+        "run": [run.tokens, run.micros, run.steps, run.tool_calls, run.retries, run.active_s],
+        "agent": of_agent.vector(),
+        "tenant": limits.day.vector(),
+    }
+    if tool is not None:
+        caps = limits.tool(tool.name)
+        per_day = _narrower(tool.rate_per_day, caps.rate_per_day)
+        found |= {
+            "per_minute": _narrower(tool.rate_per_minute, caps.rate_per_minute),
+            "per_day": per_day,
+            "by_day": counted_by_day(tool, caps),
+            "money": {
+                "agent": of_agent.money_minor, "tenant": limits.day.money_minor, "tool": caps.money_minor,
+            },
+        }  # fmt: skip
+    return json.dumps(found, separators=(",", ":"))
+
+
+def counted_by_day(tool: Tool, caps: ToolCaps) -> bool:
+    """Whether each call of the tool is counted in the tenant's day: a row that its calls queue on."""
+    return tool.counts_by_day or caps.rate_per_day > 0 or bool(caps.money_minor)
+
+
+def _narrower(declared: int, tenants: int) -> int:
+    """The lower of two rates, where 0 is none."""
+    return min(rate for rate in (declared, tenants) if rate) if declared or tenants else 0
