@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,7 @@ from settings import Settings
 from settings.services import ServiceEntry
 from settings.sources import ROOT
 from settings.temporal import connect
-from workers.embedded.components import our_processes
+from workers.embedded.components import EPOCHS_VARIABLE, our_processes
 from workers.embedded.database import create_application_database
 from workers.embedded.keys import make_keys
 from workers.embedded.namespace import set_up_namespace
@@ -84,6 +85,9 @@ async def ephemeral_stack(configured: Settings, say: Callable[[str], None]) -> A
             await asyncio.to_thread(create_application_database, postgres)
 
         backoffice = next(component for component in our_processes(settings) if component.name == "backoffice")
+        # The workers are in this process, without addresses that it could ask.
+        environment = {name: value for name, value in backoffice.environment.items() if name != EPOCHS_VARIABLE}
+        backoffice = replace(backoffice, environment=environment)
         supervisor = Supervisor(
             [postgres.component(say, once_ready=create), temporal, backoffice], log_folder=folder / "logs", say=say
         )

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -63,6 +63,7 @@ class SigningKeys:
         self._purpose = purpose
         self._file = referenced_file(reference, folder)
         self._lock = threading.Lock()
+        self._withdrawn: set[str] = set()
         self._looked_s = time.monotonic()
         self._stamp = self._stamp_now()
         self._keys = self._read()
@@ -77,7 +78,11 @@ class SigningKeys:
     def published(self, now_s: float) -> tuple[SigningKey, ...]:
         """Every key that may have to be verified with, oldest first."""
         self._look()
-        return tuple(key for key in self._keys if key.is_published(now_s))
+        return tuple(key for key in self._keys if key.is_published(now_s) and key.kid not in self._withdrawn)
+
+    def withdraw(self, kids: Collection[str]) -> None:
+        """Never use these again, whatever the reference says."""
+        self._withdrawn |= set(kids)
 
     def refresh(self) -> None:
         """Read again, whatever the reference is. A command may take seconds: not for an event loop."""

@@ -1,5 +1,6 @@
 """Public keys of credentials: published by every process that signs, served to whoever verifies. Of no tenant."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -7,8 +8,9 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from contracts.base import Record
+from settings.signing_keys import SigningKey
 
-__all__ = ["CredentialKey", "list_keys", "publish_keys", "published_keys", "retire_credential_key"]
+__all__ = ["CredentialKey", "key_rows", "list_keys", "publish_keys", "published_keys", "retire_credential_key"]
 
 MAX_KEYS = 50
 
@@ -25,6 +27,19 @@ class CredentialKey(Record):
     """When nothing that it signed is valid any more; None: it signs until another one takes over."""
     created_at: datetime = datetime.fromtimestamp(0, UTC)
     retired_at: datetime | None = None
+
+
+def key_rows(keys: Sequence[SigningKey]) -> list[CredentialKey]:
+    """Keys as they are kept here: public halves and times."""
+    return [
+        CredentialKey(
+            kid=key.kid,
+            public_jwk=json.dumps(key.public),
+            not_before=datetime.fromtimestamp(key.not_before_s, UTC),
+            expires_at=None if key.expires_s is None else datetime.fromtimestamp(key.expires_s, UTC),
+        )
+        for key in keys
+    ]
 
 
 async def publish_keys(cursor: AsyncCursor[DictRow], keys: Sequence[CredentialKey]) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ where at > now() - make_interval(secs => %s)
 group by tenant, scope, target order by max(epoch) desc limit %s"""
 
 
-async def news(dispatch: Database) -> dict[tuple[str, Scope, str], int]:
+async def news(dispatch: Database) -> dict[tuple[str, str, str], int]:
     """The epochs that services have to know, of every tenant (role countersign_dispatch), by (tenant, scope, target).
 
     A revocation older than the longest-lived credential needs no telling. More than `MAX_NEWS` become one for all

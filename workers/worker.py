@@ -17,8 +17,9 @@ from activities.engine import Engine
 from policy.bundle import BundleError
 from settings import Settings, SettingsError, get_settings
 from settings.temporal import connect
-from store.database import StoreDown
+from store.database import Database, StoreDown
 from workers.clock import clock_difference_s
+from workers.identity_news import IdentityNews, mount
 from workers.open_runs import refuse_changed_code
 from workers.run_worker import open_engine, run_worker
 
@@ -65,9 +66,13 @@ async def serve(settings: Settings) -> None:
     async with open_engine(settings) as engine:
         for name, findings in engine.registry.broken.items():
             _logger.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
+        dispatch = Database(settings.database_address(), role=settings.dispatch_role, max_connections=1)
+        identity = IdentityNews(engine.db, dispatch, engine.credentials.own, settings.services)
+        app = health(engine, client)
+        mount(app, identity)
         server = uvicorn.Server(
             uvicorn.Config(
-                health(engine, client),
+                app,
                 host=settings.worker_host,
                 port=settings.worker_port,
                 log_level="warning",
@@ -78,13 +83,15 @@ async def serve(settings: Settings) -> None:
         if settings.check_open_runs:
             await refuse_changed_code(client, settings.temporal_task_queue)
         worker = run_worker(client, engine)
-        async with worker:
+        async with dispatch, worker:
+            telling = asyncio.create_task(identity.run())
             page = asyncio.create_task(server.serve())
             watch = asyncio.create_task(_watch_clock(engine, stopping))
             stop = asyncio.create_task(stopping.wait())
             await asyncio.wait([page, watch, stop], return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             watch.cancel()
+            telling.cancel()
             await page
         if watch.done() and not watch.cancelled():
             watch.result()

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,13 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from examples.backoffice import operations, seed, settings
+from examples.backoffice import operations, requests, seed, settings
 from examples.backoffice.admin import admin_router
 from examples.backoffice.database import Database
+from examples.backoffice.epochs import STATEMENT_MAX_BYTES, Feed
 from examples.backoffice.errors import ApiError, error_response
 from examples.backoffice.keys import KeyRing
 from examples.backoffice.operations import Change, Read
 from examples.backoffice.pipeline import Service, json_error
+from examples.backoffice.read_tokens import ReadTokens
 from examples.backoffice.wire_answers import Answer, ErrorBody
 
 logger = logging.getLogger(__name__)
@@ -57,7 +60,9 @@ class Health(Answer):
 
 def create_app(configured: settings.Settings) -> FastAPI:
     """Open the database, seed it when empty, and build the application."""
-    service = Service(configured, Database(configured.db_path), KeyRing(configured.jwks))
+    database, keys = Database(configured.db_path), KeyRing(configured.jwks)
+    feed = Feed(database, keys, issuer=configured.issuer, source=configured.epochs)
+    service = Service(configured, database, keys, feed, ReadTokens())
     with service.database.write() as connection:
         if seed.is_empty(connection):
             seed.reset(connection, seed.load_seed(configured.seed_file))
@@ -75,6 +80,7 @@ def create_app(configured: settings.Settings) -> FastAPI:
     for change in operations.CHANGES:
         _add_change(app, service, change)
     app.include_router(admin_router(service))
+    _add_epochs(app, service)
     _add_health(app, service)
     _add_error_handlers(app)
     return app
@@ -129,6 +135,17 @@ def _add_change(app: FastAPI, service: Service, operation: Change[Any]) -> None:
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         },
     )
+
+
+def _add_epochs(app: FastAPI, service: Service) -> None:
+    @app.post("/countersign/epochs", status_code=204, responses=REFUSALS)
+    async def epochs(request: Request) -> Response:
+        """Take the issuer's signed statement of revoked tokens. Whoever brings it: the signature counts."""
+        body = await requests.read_body(request, STATEMENT_MAX_BYTES)
+        await run_in_threadpool(service.feed.learn, body.decode("ascii", "replace"), time.time())
+        return Response(status_code=204)
+
+    _ = epochs
 
 
 def _add_health(app: FastAPI, service: Service) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from examples.backoffice.epochs import check_epoch
 from examples.backoffice.errors import ApiError, unauthorized
 from examples.backoffice.settings import CLOCK_LEEWAY_S, IDEMPOTENCY_KEY_WINDOW_S
 from examples.backoffice.tokens import Token, check_not_expired
@@ -64,6 +65,7 @@ def check_standing(connection: sqlite3.Connection, token: Token, now_unix_s: flo
     ).fetchone()
     if row[0] is not None and token.epoch < row[0]:
         raise unauthorized("token_revoked", f"Tokens before epoch {row[0]} were revoked.")
+    check_epoch(connection, token)
 
 
 def spend_token(connection: sqlite3.Connection, write: Write) -> None:

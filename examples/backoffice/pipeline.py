@@ -12,9 +12,11 @@ from fastapi.responses import JSONResponse, Response
 from examples.backoffice import books, faults, requests, tokens
 from examples.backoffice.books import Write
 from examples.backoffice.database import Database
+from examples.backoffice.epochs import Feed
 from examples.backoffice.errors import ApiError, Refused, error_body
 from examples.backoffice.keys import KeyRing
 from examples.backoffice.operations import Change, Read
+from examples.backoffice.read_tokens import ReadTokens
 from examples.backoffice.settings import BODY_MAX_BYTES, Settings
 from examples.backoffice.wire_answers import ErrorBody
 from examples.backoffice.wire_arguments import Arguments
@@ -41,12 +43,16 @@ class Service:
     settings: Settings
     database: Database
     keys: KeyRing
+    feed: Feed
+    reads: ReadTokens
 
     async def answer_read(self, operation: Read[Any], request: Request) -> Response:
         """Serve one read. Raises ApiError."""
-        token = await self._authenticate(request, operation.scope)
+        token = await self._authenticate(request, operation)
+        tokens.check_is_read(token)
         arguments, arguments_sha256 = requests.arguments_of_read(request, operation.arguments)
         tokens.check_arguments(token, arguments_sha256)
+        self.reads.spend(token, time.time())
         fault = await self._meet_fault(request, token.tenant)
         answered = await run_in_threadpool(_perform_read, self.database, operation, token, arguments)
         await self._meet_late_fault(fault)
@@ -55,7 +61,7 @@ class Service:
     async def answer_change(self, operation: Change[Any], request: Request) -> Response:
         """Serve one write. Raises ApiError."""
         body = await requests.read_body(request, BODY_MAX_BYTES)
-        token = await self._authenticate(request, operation.scope)
+        token = await self._authenticate(request, operation)
         effect_key = requests.idempotency_key(request)
         arguments, arguments_sha256 = requests.arguments_of_change(request, body, operation.arguments)
         tokens.check_arguments(token, arguments_sha256)
@@ -66,7 +72,7 @@ class Service:
         await self._meet_late_fault(fault)
         return answered.response()
 
-    async def _authenticate(self, request: Request, scope: str) -> tokens.Token:
+    async def _authenticate(self, request: Request, operation: Read[Any] | Change[Any]) -> tokens.Token:
         presented = tokens.bearer(request.headers.get("authorization"))
         # In a thread, because an unknown key id may fetch the key set.
         token = await run_in_threadpool(
@@ -76,8 +82,13 @@ class Service:
             issuer=self.settings.issuer,
             audience=self.settings.audience,
             now_unix_s=time.time(),
+            typ=self.settings.typ,
         )
-        tokens.check_scope(token, scope)
+        tokens.check_scope(token, operation.scope)
+        tokens.check_tool(token, operation.name, self.settings.tools)
+        await run_in_threadpool(
+            self.feed.be_current, age_max_s=self.settings.epochs_age_s, stale_s=self.settings.epochs_stale_s
+        )
         return token
 
     async def _meet_fault(self, request: Request, tenant: str) -> faults.PlannedFault | None:

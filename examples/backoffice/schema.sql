@@ -123,6 +123,13 @@ CREATE TABLE IF NOT EXISTS revocations (
     PRIMARY KEY (tenant, agent, run)
 ) STRICT;
 
+-- What the issuer says itself: scopes by hash, each with the lowest epoch that is still accepted.
+CREATE TABLE IF NOT EXISTS epochs (
+    name TEXT PRIMARY KEY,
+    minimum_epoch INTEGER NOT NULL,
+    learned_unix_s REAL NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS faults (
     fault_id INTEGER PRIMARY KEY AUTOINCREMENT,
     method TEXT NOT NULL,

@@ -19,6 +19,7 @@ RESET_ORDER = (
     "access_log",
     "faults",
     "revocations",
+    "epochs",
     "idempotency_keys",
     "replies",
     "refunds",

@@ -1,7 +1,7 @@
 """Configuration of the backoffice process, from environment variables that start with ``BACKOFFICE_``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,6 +46,21 @@ class Settings(BaseSettings):
 
     issuer: str = "countersign"
     """The ``iss`` that a token must name."""
+
+    typ: Literal["JWT", "at+jwt"] = "JWT"
+    """The ``typ`` that a token must have: ``at+jwt`` where an OAuth authorization server issues them (RFC 9068)."""
+
+    epochs: str | None = None
+    """Where the issuer publishes which tokens it revoked, an http(s) URL. Unset: we know what is pushed to us."""
+
+    epochs_age_s: Annotated[float, Field(ge=0, le=300)] = 2.0
+    """How old our knowledge of revoked tokens may be before it is fetched again."""
+
+    epochs_stale_s: Annotated[float, Field(ge=1, le=300)] = 60.0
+    """How old it may become, when it cannot be fetched, before nothing is authorised any more."""
+
+    tools: dict[str, tuple[str, ...]] = {}
+    """Tools that may use an endpoint, by its name (``POST /refunds``), as JSON. One that is absent takes any."""
 
     seed_file: Path = Path(__file__).with_name("seed.yaml")
     """YAML document that fills an empty database, and that a reset returns to."""

@@ -1,6 +1,7 @@
 """Full verification of a call's token: who asks, for which tenant, to do exactly what."""
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 from joserfc import jws
@@ -104,12 +105,12 @@ def bearer(header: str | None) -> str:
     return match[1]
 
 
-def verify(token: str, keys: KeyRing, *, issuer: str, audience: str, now_unix_s: float) -> Token:
+def verify(token: str, keys: KeyRing, *, issuer: str, audience: str, now_unix_s: float, typ: str = "JWT") -> Token:
     """Check signature, algorithm, type, issuer, audience, times and shape. Raises ApiError 401 that names the check."""
-    signed = _check_signature(token, keys)
-    if signed.headers().get("typ") != "JWT":
-        raise unauthorized("token_type_invalid", "The token's typ must be 'JWT'.")
-    claims = _claims_of(signed)
+    signed = open_signed(token, keys)
+    if signed.headers().get("typ") != typ:
+        raise unauthorized("token_type_invalid", f"The token's typ must be '{typ}'.")
+    claims = claims_of(signed)
     if claims.get("iss") != issuer:
         raise unauthorized("token_issuer_invalid", f"The token's issuer must be '{issuer}'.")
     # A list of several audiences would let another service replay the token here: exactly one, and it is us.
@@ -144,13 +145,27 @@ def check_arguments(token: Token, arguments_sha256: str) -> None:
         raise ApiError(403, "arguments_mismatch", "The arguments are not those that the token was issued for.")
 
 
+def check_is_read(token: Token) -> None:
+    """Refuse a token that was issued for a write."""
+    if token.call.effect_key is not None:
+        raise ApiError(403, "not_a_read", "The token was issued for a write; it reads nothing.")
+
+
+def check_tool(token: Token, operation: str, tools: Mapping[str, Collection[str]]) -> None:
+    """Refuse a tool that may not use this endpoint, where the configuration says which may."""
+    if operation in tools and token.call.tool not in tools[operation]:
+        raise ApiError(403, "tool_not_allowed", "The token was issued for a tool that may not use this endpoint.")
+
+
 def check_effect_key(token: Token, idempotency_key: str) -> None:
     """Refuse a write under another key than the one which was authorised."""
     if token.call.effect_key != idempotency_key:
         raise ApiError(403, "effect_key_mismatch", "The Idempotency-Key is not the token's effect_key.")
 
 
-def _check_signature(token: str, keys: KeyRing) -> jws.CompactSignature:
+def open_signed(token: str, keys: KeyRing) -> jws.CompactSignature:
+    """Verify the signature of a JWT with the issuer's keys. Raises ApiError 401, or 503 without any key."""
+
     def find_key(guest: GuestProtocol) -> OKPKey:
         kid: object = guest.headers().get("kid")
         key = keys.find(kid) if isinstance(kid, str) else None
@@ -172,7 +187,8 @@ def _check_signature(token: str, keys: KeyRing) -> jws.CompactSignature:
         raise unauthorized("token_malformed", "The token is not a compact JWT.") from None
 
 
-def _claims_of(signed: jws.CompactSignature) -> dict[str, object]:
+def claims_of(signed: jws.CompactSignature) -> dict[str, object]:
+    """Return the payload of a verified JWT. Raises ApiError 401."""
     try:
         return _claims_object.validate_json(signed.payload or b"")
     except ValidationError:

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.examples.caller import REFUND, Caller, new_key
 from tests.examples.server import Server
 from tests.examples.tokens import Issuer, claims_of, digest
 
-pytestmark = pytest.mark.req("T6")
+pytestmark = pytest.mark.req("I3", "T6")
 
 TIMES = {"iat", "nbf", "exp"}
 DETAIL = {"type": "tool_call", "tool": "t", "arguments_sha256": digest(REFUND), "effect_key": "k", "max_uses": 1}
@@ -150,6 +151,30 @@ def test_read_token_cannot_write(server: Server, caller: Caller) -> None:
     answer = server.http.post("/refunds", json=REFUND, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "effect_key_mismatch")
     assert server.refunds() == []
+
+
+def test_write_token_reads_nothing(server: Server, caller: Caller) -> None:
+    token = caller.issuer.mint({"order_id": "ORD-1001"}, "orders:read", new_key())
+    answer = server.http.get("/orders/ORD-1001", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_a_read")
+
+
+def test_token_is_spent_by_its_first_read(server: Server, caller: Caller) -> None:
+    token = caller.issuer.mint({"order_id": "ORD-1001"}, "orders:read")
+    first, again = (server.http.get("/orders/ORD-1001", headers={"Authorization": f"Bearer {token}"}) for _ in range(2))
+    assert first.status_code == 200
+    assert (again.status_code, again.json()["code"]) == (401, "token_replayed")
+
+
+def test_tool_that_may_not_use_an_endpoint_is_refused(issuer: Issuer, tmp_path: Path) -> None:
+    allowed = json.dumps({"POST /refunds": ["payments.issue_refund"]})
+    with Server(tmp_path, str(issuer.jwks_file), BACKOFFICE_TOOLS=allowed) as server:
+        caller = Caller(issuer, server)
+        answer = caller.refund()
+        assert (answer.status_code, answer.json()["code"]) == (403, "tool_not_allowed")
+        assert server.refunds() == []
+        detail = {**DETAIL, "tool": "payments.issue_refund", "effect_key": (key := new_key())}
+        assert caller.refund(key=key, claims={"authorization_details": [detail]}).status_code == 201
 
 
 def test_token_is_spent_by_its_first_write(server: Server, caller: Caller) -> None:

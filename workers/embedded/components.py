@@ -13,8 +13,9 @@ from settings.services import referenced_secrets
 from settings.sources import ROOT
 from workers.embedded.component import Component
 from workers.embedded.probe import HttpProbe
+from workers.well_known import EPOCHS_PATH
 
-__all__ = ["PORTS", "our_processes"]
+__all__ = ["EPOCHS_VARIABLE", "PORTS", "our_processes"]
 
 PORTS = {
     "web_port": "web_host",
@@ -26,6 +27,8 @@ PORTS = {
 }
 """Settings that name a port of the stack, each with the setting that names its host (None: 127.0.0.1)."""
 
+EPOCHS_VARIABLE = "BACKOFFICE_EPOCHS"
+"""Where the example system of record asks which credentials are revoked; without it, it knows what it is told."""
 _TEMPORAL_SECRETS = ("temporal_api_key", "temporal_tls_key_file")
 
 
@@ -95,6 +98,7 @@ def _backoffice(settings: Settings) -> Component:
         "BACKOFFICE_HOST": "127.0.0.1",
         "BACKOFFICE_PORT": str(settings.backoffice_port),
         "BACKOFFICE_JWKS": str(settings.credential_public_keys_file),
+        EPOCHS_VARIABLE: f"http://{_local(settings.worker_host)}:{settings.worker_port}{EPOCHS_PATH}",
         "BACKOFFICE_ADMIN_TOKEN": settings.backoffice_admin_token_file.read_text().strip(),
     }
     return _python("backoffice", "examples.backoffice", environment, f"http://127.0.0.1:{settings.backoffice_port}")
