@@ -15,7 +15,7 @@ from contracts.event import AcceptedEvent, EventOrigin, RunRequest
 from contracts.model import SystemMessage
 from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
 from store.runs import NewRun, load_definition, load_voucher, open_run
-from store.votes import vote_keys
+from store.vote_keys import vote_keys
 
 __all__ = ["pin_agent"]
 

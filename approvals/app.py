@@ -29,6 +29,7 @@ from store.database import Database, StoreDown
 __all__ = ["create_app"]
 
 _WINDOW_S = 300
+_PUBLISH_EVERY_S = 10.0
 _LOG = logging.getLogger("approvals")
 _TITLES = {
     400: "That address is not right",
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     runs = RunLine(lambda: connect(settings))
     services = Services(
         database=database,
-        signer=VoteSigner.load(settings.vote_key_file),
+        signer=VoteSigner.of(settings),
         desk=SessionDesk(database, read_secret(settings.session_secret_file), is_https=is_https),
         runs=runs,
         assets=Assets(),
@@ -63,9 +64,11 @@ def create_app(settings: Settings) -> FastAPI:
             dispatcher = Dispatcher(dispatch_database, runs)
             dispatching = asyncio.create_task(dispatcher.run(), name="dispatch votes")
             dispatching.add_done_callback(_report)
+            publishing = asyncio.create_task(_publish_keys(services.signer, database), name="publish vote keys")
             try:
                 yield
             finally:
+                publishing.cancel()
                 dispatcher.stop()
                 await asyncio.gather(dispatching, return_exceptions=True)
 
@@ -83,6 +86,16 @@ def create_app(settings: Settings) -> FastAPI:
     _add_probes(app, services)
     _add_errors(app, services)
     return app
+
+
+async def _publish_keys(signer: VoteSigner, database: Database) -> None:
+    """Make keys known that were rotated in while this process runs: before a run could wait for a vote of theirs."""
+    while True:
+        await asyncio.sleep(_PUBLISH_EVERY_S)
+        try:
+            await signer.publish(database)
+        except (StoreDown, SettingsError) as error:
+            _LOG.warning("vote keys are not published: %s", error)
 
 
 def _is_https(settings: Settings) -> bool:

@@ -16,7 +16,8 @@ from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
 from store.accounts import LOCAL_ISSUER
 from store.approvals import StoredRequest, find_request
-from store.votes import AlreadyVoted, StoredVote, cast_vote, record_answer, refusals_of, vote_keys, votes_on
+from store.vote_keys import pinned_vote_keys, vote_keys
+from store.votes import AlreadyVoted, StoredVote, cast_vote, record_answer, refusals_of, votes_on
 
 __all__ = ["Decide", "Decided", "Forbidden", "NoSuchRequest", "NotCast", "Stands", "decide"]
 
@@ -107,7 +108,7 @@ async def _cast(
         return NotCast(refusal=VoteRefusal.WRONG_DIGEST)
     refused = await refusals_of(cursor, request.tenant, request.request_id, session.person)
     vote = _vote(visitor, request, posted, refused)
-    keys = {services.signer.kid: services.signer.public_jwk, **await vote_keys(cursor)}
+    keys = {**services.signer.public_keys, **await vote_keys(cursor)}
     readings = [read_vote(SignedVote(jws=other.jws), keys) for other in votes if other.state == "accepted"]
     judged = judge_vote(
         vote,
@@ -120,7 +121,11 @@ async def _cast(
     )
     if isinstance(judged, VoteRefused):
         return NotCast(refusal=judged.refusal)
-    result = await cast_vote(cursor, vote, services.signer.sign(vote))
+    try:
+        signed = services.signer.sign(vote, await pinned_vote_keys(cursor, request.tenant, request.run_id))
+    except LookupError:
+        return NotCast(refusal=VoteRefusal.UNKNOWN_KEY)
+    result = await cast_vote(cursor, vote, signed)
     return Stands(vote=result.vote) if isinstance(result, AlreadyVoted) else Decided(vote=result.vote)
 
 

@@ -1,59 +1,87 @@
-"""The vote key: read once, published, and used for votes alone. No other process reads it."""
+"""The vote keys: read by this process alone, published, and used for votes alone."""
 
-import json
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from joserfc import jws
-from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from contracts.canonical import canonical_bytes
 from contracts.vote import SignedVote, Vote
 from policy.votes import VOTE_ALGORITHM, VOTE_TYPE
-from settings import SettingsError
+from settings import Settings, SettingsError
+from settings.signing_keys import SigningKey, SigningKeys
 from store.database import Database
-from store.votes import publish_key
+from store.vote_keys import publish_key
 
 __all__ = ["VoteSigner"]
 
 
 class VoteSigner:
-    """Signs votes with one Ed25519 key."""
+    """Signs votes with an Ed25519 key that the run knows: the newest of those that it pinned at its start."""
 
-    def __init__(self, key: OKPKey) -> None:
-        self._key = key
-        self.kid: str = key.thumbprint()
-        """RFC 7638 thumbprint of the public key."""
-        public = key.as_dict(private=False)
-        self.public_jwk: str = canonical_bytes({name: public[name] for name in ("crv", "kty", "x")}).decode()
-        """Public key as canonical JSON: what runs pin and verify with."""
+    def __init__(self, keys: SigningKeys | OKPKey) -> None:
+        self._keys = keys if isinstance(keys, SigningKeys) else None
+        self._only = () if isinstance(keys, SigningKeys) else (SigningKey(kid=keys.thumbprint(), key=keys),)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "VoteSigner":
+        """The signer of an installation. Raises SettingsError when there is no key, or it is not an Ed25519 key."""
+        return cls(SigningKeys(settings.vote_key_reference, settings.state_dir, purpose="vote"))
 
     @classmethod
     def load(cls, file: Path) -> "VoteSigner":
-        """Read the private JWK. Raises SettingsError when there is none or it is not an Ed25519 key."""
-        try:
-            key = OKPKey.import_key(json.loads(file.read_bytes()))
-        except OSError as error:
-            raise SettingsError(
-                f"the vote key {file} cannot be read ({error.strerror}). "
-                "Start with `countersign up`, which creates it, or set COUNTERSIGN_VOTE_KEY_FILE."
-            ) from error
-        except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise SettingsError(
-                f"{file} is not a private Ed25519 key in JWK form. Restore it from its backup."
-            ) from error
-        if not key.is_private or key.curve_name != "Ed25519":
-            raise SettingsError(f"{file} is not a private Ed25519 key. Restore it from its backup.")
-        return cls(key)
+        """Read private keys from a file. Raises SettingsError when there is none or it is not an Ed25519 key."""
+        return cls(SigningKeys(f"file:{file}", file.parent, purpose="vote"))
 
-    def sign(self, vote: Vote) -> SignedVote:
-        """The vote as a compact JWS over its canonical JSON."""
-        header = {"alg": VOTE_ALGORITHM, "kid": self.kid, "typ": VOTE_TYPE}
-        return SignedVote(jws=jws.serialize_compact(header, canonical_bytes(vote), self._key, [VOTE_ALGORITHM]))
+    @property
+    def kid(self) -> str:
+        """RFC 7638 thumbprint of the newest public key."""
+        return self._published()[-1].kid
+
+    @property
+    def public_jwk(self) -> str:
+        """Newest public key as canonical JSON: what runs pin and verify with."""
+        return _public_jwk(self._published()[-1])
+
+    @property
+    def public_keys(self) -> dict[str, str]:
+        """Every public key of ours as canonical JSON, by key id."""
+        return {key.kid: _public_jwk(key) for key in self._published()}
+
+    def sign(self, vote: Vote, pinned: Collection[str] = ()) -> SignedVote:
+        """The vote as a compact JWS over its canonical JSON.
+
+        `pinned` are the key ids that the run verifies with; empty: the newest key signs.
+
+        Raises:
+            LookupError: none of our keys is among them.
+        """
+        keys = [key for key in self._published() if not pinned or key.kid in pinned]
+        if not keys:
+            raise LookupError("the run knows none of the keys of this approvals service")
+        header = {"alg": VOTE_ALGORITHM, "kid": keys[-1].kid, "typ": VOTE_TYPE}
+        return SignedVote(jws=jws.serialize_compact(header, canonical_bytes(vote), keys[-1].key, [VOTE_ALGORITHM]))
 
     async def publish(self, database: Database) -> None:
-        """Make the public key known to runs. Raises SettingsError when it was retired."""
+        """Make the public keys known to runs that start from now on. Raises SettingsError when all were retired."""
+        if self._keys is not None:
+            self._keys.refresh()
+        published = self._published()
         async with database.everywhere() as cursor:
-            is_in_use = await publish_key(cursor, kid=self.kid, public_jwk=self.public_jwk)
-        if not is_in_use:
-            raise SettingsError(f"vote key {self.kid} is retired. Put a new key at COUNTERSIGN_VOTE_KEY_FILE.")
+            retired = [
+                key.kid for key in published
+                if not await publish_key(cursor, kid=key.kid, public_jwk=_public_jwk(key))
+            ]  # fmt: skip
+        if len(retired) == len(published):
+            raise SettingsError(f"vote key {', '.join(retired)} is retired. Run `countersign keys rotate vote`.")
+        if self._keys is not None:
+            self._keys.withdraw(retired)
+
+    def _published(self) -> tuple[SigningKey, ...]:
+        return self._only if self._keys is None else self._keys.published(time.time())
+
+
+def _public_jwk(key: SigningKey) -> str:
+    return canonical_bytes({name: key.public[name] for name in ("crv", "kty", "x")}).decode()

@@ -27,7 +27,7 @@ class People:
 
     def __init__(self, settings: Settings, database: Database, client: Client) -> None:
         self._database = database
-        self._signer = VoteSigner.load(settings.vote_key_file)
+        self._signer = VoteSigner.of(settings)
         # Known to this process alone, for accounts that live as long as the stack of the cases.
         self._password = secrets.token_urlsafe(24)
 

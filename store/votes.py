@@ -1,4 +1,4 @@
-"""Signed votes: written before they are sent, resent until the run has answered, and the keys that sign them."""
+"""Signed votes: written before they are sent, resent until the run has answered."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -17,11 +17,8 @@ __all__ = [
     "cast_vote",
     "claim_pending",
     "note_failure",
-    "publish_key",
     "record_answer",
     "refusals_of",
-    "retire_key",
-    "vote_keys",
     "votes_on",
 ]
 
@@ -164,28 +161,6 @@ async def note_failure(cursor: AsyncCursor[DictRow], *, tenant: str, decision_id
         "update votes set last_error = %s where tenant = %s and decision_id = %s and state = 'pending'",
         (error[:500], tenant, decision_id),
     )
-
-
-async def publish_key(cursor: AsyncCursor[DictRow], *, kid: str, public_jwk: str) -> bool:
-    """Make the public half of a vote key known to runs that start from now on. The table has no tenant.
-
-    Returns False when the key has been retired: it stays so, and whoever signs with it must not go on.
-    """
-    await cursor.execute(
-        "insert into vote_keys (kid, public_jwk) values (%s, %s) on conflict (kid) do nothing", (kid, public_jwk)
-    )
-    return kid in await vote_keys(cursor)
-
-
-async def retire_key(cursor: AsyncCursor[DictRow], kid: str) -> None:
-    """Runs that start from now on do not accept the key; those that pinned it still do."""
-    await cursor.execute("update vote_keys set retired_at = now() where kid = %s and retired_at is null", (kid,))
-
-
-async def vote_keys(cursor: AsyncCursor[DictRow]) -> dict[str, str]:
-    """Public keys (JWK as canonical JSON) in use, by key id: what a run pins at its start."""
-    await cursor.execute("select kid, public_jwk from vote_keys where retired_at is null order by kid limit 100")
-    return {row["kid"]: row["public_jwk"] for row in await cursor.fetchall()}
 
 
 def _stored(row: DictRow) -> StoredVote:

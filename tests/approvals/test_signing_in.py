@@ -15,7 +15,7 @@ from approvals.signing import VoteSigner
 from approvals.throttle import Throttle
 from settings import SettingsError
 from store.accounts import FREE_FAILURES, disable_account
-from store.votes import retire_key
+from store.vote_keys import retire_key
 from tests.approvals.conftest import Office, csrf_of, form_of, sign_in
 from tests.approvals.scene import EVE, LENA, TENANT, Person, settings_for
 
