@@ -23,6 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.stack": ("up", "down", "status", "doctor", "config"),
         "cli.team": ("secrets", "migrate", "namespace"),
         "cli.agent": ("agent",),
+        "cli.keys": ("keys",),
         "cli.evals": ("eval",),
         "cli.events": ("send", "events"),
         "cli.approvals": ("approvals",),

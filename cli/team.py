@@ -109,7 +109,8 @@ def write_secrets(settings: Settings, folder: Path) -> tuple[str, ...]:
         "backoffice_admin_token_file": "backoffice-admin.token",
     }
     endpoints = load_endpoints(settings.endpoints_file, load_tenants(settings.tenants_file))
-    placed = settings.model_copy(update={name: folder / file for name, file in files.items()})
+    own: dict[str, object] = {name: folder / file for name, file in files.items()}
+    placed = settings.model_copy(update={**own, "vote_key": None, "credential_key": None})
     make_keys(placed, [name for name, endpoint in endpoints.items() if not endpoint.secrets], lambda _line: None)
     for name in _PASSWORDS:
         _once(folder / f"{name}-password", random_source.token_urlsafe(24))

@@ -4,13 +4,12 @@ import base64
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
-
-from settings import Settings
+from settings import Settings, SettingsError
+from settings.signing_keys import SigningKeys, key_set_text, new_key, public_set
 from workers.embedded.errors import StackError
 
 __all__ = ["make_keys"]
@@ -21,34 +20,34 @@ _SECRET_BYTES = 32
 def make_keys(settings: Settings, endpoints: Iterable[str], say: Callable[[str], None]) -> None:
     """Make every key and secret that is absent; what is there stays. `endpoints` get a signing secret each."""
     made = [
-        _once(settings.vote_key_file, _private_key),
-        _once(settings.credential_key_file, _private_key),
+        None if settings.vote_key else _once(settings.vote_key_file, _private_key),
+        None if settings.credential_key else _once(settings.credential_key_file, _private_key),
         _once(settings.session_secret_file, _token),
         _once(settings.backoffice_admin_token_file, _token),
         _add_endpoint_secrets(settings.endpoint_secrets_file, endpoints),
     ]
-    # Follows from the private key: written anew at each start, so that it fits after a change of that key.
-    _write(settings.credential_public_keys_file, _public_keys(settings.credential_key_file))
+    # Follows from the private keys: written anew at each start, so that it fits after a change of them.
+    _write(settings.credential_public_keys_file, _public_keys(settings))
     names = [file.name for file in made if file is not None]
     if names:
         say(f"made {', '.join(names)} in {settings.vote_key_file.parent}")
 
 
 def _private_key() -> str:
-    return json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True))
+    return key_set_text((new_key(),))
 
 
 def _token() -> str:
     return secrets.token_urlsafe(_SECRET_BYTES)
 
 
-def _public_keys(private_file: Path) -> str:
+def _public_keys(settings: Settings) -> str:
     try:
-        key = OKPKey.import_key(json.loads(private_file.read_bytes()))
-    except (OSError, ValueError, JoseError) as error:
-        raise StackError(f"{private_file} is no private Ed25519 key. Restore it from its backup.") from error
-    public = key.as_dict(private=False)
-    return json.dumps({"keys": [{**public, "kid": key.thumbprint(), "use": "sig"}]})
+        keys = SigningKeys(settings.credential_key_reference, settings.state_dir, purpose="credential")
+    except SettingsError as error:
+        raise StackError(str(error)) from error
+    now_s = time.time()
+    return public_set(keys.published(now_s), now_s)
 
 
 def _add_endpoint_secrets(file: Path, endpoints: Iterable[str]) -> Path | None:
