@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agent_tools import schema_digest
 from activities.bundles import Bundles
 from activities.credentials import Issuers
+from activities.limits import LimitsBook
 from activities.registry import Registry
 from activities.services import Services
 from contracts.agent import PinnedAgent
@@ -34,6 +35,7 @@ class Engine:
     bundles: Bundles
     credentials: Issuers
     services: Services
+    limits: LimitsBook
     _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
         default_factory=OrderedDict[tuple[str, str], PinnedAgent]
     )

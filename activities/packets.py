@@ -13,6 +13,7 @@ _WHY = {
     OutcomeReason.MALFORMED_OUTPUT: "The model kept answering in a form that cannot be used.",
     OutcomeReason.REFUSED_BY_MODEL: "The model refused to work on this.",
     OutcomeReason.LIMIT_REACHED: "The run met one of its limits.",
+    OutcomeReason.LOOP: "The run went in circles.",
     OutcomeReason.NO_MODEL: "No model could be had.",
     OutcomeReason.APPROVAL_DENIED: "A person denied what the agent wanted to do.",
     OutcomeReason.APPROVAL_EXPIRED: "Nobody decided about an approval in time.",
@@ -26,6 +27,9 @@ _NEEDED = {
     OutcomeReason.EFFECT_UNKNOWN: "Find out in the system of record whether the write happened, then close it in the "
     "unknown queue. Do not repeat it before.",
     OutcomeReason.APPROVAL_EXPIRED: "Decide whether it should still happen, and do it by hand or start a new run.",
+    OutcomeReason.LIMIT_REACHED: "Go on by hand, or start it again when there is more: `countersign limits show` says "
+    "what is left and when a day's limits begin anew.",
+    OutcomeReason.LOOP: "See what it tried again and again, then go on by hand.",
     OutcomeReason.HALTED: "Find out why it was stopped before anything is repeated.",
 }
 
@@ -70,6 +74,9 @@ def _line(entry: JsonObject) -> str:
         case "approval_closed":
             by = cast("list[str]", body["by"])
             return f"approval {body['state']}" + (f" by {', '.join(by)}" if by else "")
+        case "limits":
+            by = f" by {body['by']}" if body["by"] else ""
+            return f"step {body['step']}: {str(body['what']).replace('_', ' ')}: {body['limit']}{by}"
         case "doubted":
             return f"step {body['step']}: an attempt was lost; whether it had an effect is in doubt"
         case "resolved":

@@ -15,8 +15,20 @@ from activities.engine import Engine, store_down
 from activities.gate import Gate
 from activities.heartbeats import beating
 from activities.pin_agent import pin_agent
+from activities.run_limits import note_run, open_raise, settle_raise
 from contracts.call import CallResult, ExecuteTool
 from contracts.event import RunRequest
+from contracts.limits import (
+    NOTE_RUN,
+    OPEN_RAISE,
+    SETTLE_RAISE,
+    Noted,
+    NoteRun,
+    OpenRaise,
+    RaiseOpened,
+    RaiseSettled,
+    SettleRaise,
+)
 from contracts.outcome import RunReport
 from contracts.run_activities import (
     CALL_MODEL,
@@ -92,6 +104,9 @@ class RunActivities:
             self.open_approval,
             self.settle_approval,
             self.close_run,
+            self.note_run,
+            self.open_raise,
+            self.settle_raise,
         ]
 
     @activity.defn(name=PIN_AGENT.name)
@@ -132,3 +147,22 @@ class RunActivities:
     async def close_run(self, request: CloseRun) -> RunReport:
         """See `activities.close_run`."""
         return await close_run(self._engine, request)
+
+    @activity.defn(name=NOTE_RUN.name)
+    @_bounded
+    async def note_run(self, request: NoteRun) -> Noted:
+        """See `activities.run_limits`."""
+        return await note_run(self._engine, request)
+
+    @activity.defn(name=OPEN_RAISE.name)
+    @_bounded
+    async def open_raise(self, request: OpenRaise) -> RaiseOpened:
+        """See `activities.run_limits`."""
+        async with beating("asking for a raise"):
+            return await open_raise(self._engine, request)
+
+    @activity.defn(name=SETTLE_RAISE.name)
+    @_bounded
+    async def settle_raise(self, request: SettleRaise) -> RaiseSettled:
+        """See `activities.run_limits`."""
+        return await settle_raise(self._engine, request)

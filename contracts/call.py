@@ -1,6 +1,7 @@
 """One tool call through the gate: by reference in, what became of it out."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,6 +10,10 @@ from contracts.decision import DecisionRecord, Requirement
 from contracts.vote import Grant
 
 __all__ = ["CallOutput", "CallResult", "CallStatus", "EffectState", "ExecuteTool", "ResultControl"]
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class ExecuteTool(Record):
@@ -83,6 +88,12 @@ class ResultControl(Record):
     """State in the ledger, for writes."""
     policies: tuple[str, ...] = ()
     """Ids of the determining policies."""
+    output_digest: str = Field(default="", max_length=16, exclude_if=_is_empty)
+    """First 16 hexadecimal digits of the output's digest: enough to tell news from what was known in one run."""
+    fault: Literal["", "rejected", "not_sent", "ambiguous"] = Field(default="", exclude_if=_is_empty)
+    """Of a call that did not run: what is known of it. `rejected` is a clear answer, the others are not."""
+    cached: bool = Field(default=False, exclude_if=_is_empty)
+    """Whether the output was served again instead of asking the service."""
 
 
 class CallOutput(Record):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from contracts.base import AgentName, Digest, JsonObject, Record, RunId, TenantId, UserName
 from contracts.canonical import digest
+from contracts.loops import LoopState
 from contracts.vote import VoteAnswer
 
 __all__ = ["AcceptedEvent", "EventOrigin", "Origin", "ParentOrigin", "RunRequest"]
@@ -79,6 +80,14 @@ class Carried(Record):
     decisions: dict[str, VoteAnswer] = Field(max_length=500)
     """Newest answers to votes, by decision id: a vote that is delivered again changes nothing."""
     refused_votes: int = Field(ge=0)
+    notes: int = Field(default=0, ge=0)
+    """Notes to the model and raises of limits so far."""
+    drafting: bool = False
+    """Whether the run goes on with drafts alone."""
+    more_active_s: int = Field(default=0, ge=0)
+    """By how much people raised the limit of active time, in seconds."""
+    loops: LoopState | None = None
+    """What is remembered of the steps."""
 
 
 class RunRequest(Record):

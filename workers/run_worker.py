@@ -10,6 +10,7 @@ from temporalio.worker import Worker
 from activities.bundles import Bundles, load_ladder
 from activities.credentials import Issuers
 from activities.engine import Engine
+from activities.limits import LimitsBook
 from activities.models import aclose_all
 from activities.registry import Registry
 from activities.run_activities import RunActivities
@@ -46,6 +47,7 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
         bundles=bundles,
         credentials=credentials,
         services=services,
+        limits=LimitsBook(settings.limits_file),
     )
     async with database:
         try:

@@ -21,6 +21,7 @@ from workflows import stubs
 from workflows.ballot import Ballot
 from workflows.calls import Calls
 from workflows.endings import End, end_of_fault, end_of_limit, is_model_fault, report_without_store
+from workflows.overruns import Overruns
 
 __all__ = ["AgentRun"]
 
@@ -39,6 +40,7 @@ class AgentRun:
         self._request = request
         self._ballot = Ballot(request.tenant, request.run_id, carried)
         self._calls: Calls | None = None
+        self._overruns: Overruns | None = None
         self._phase = "opening"
         self._step = carried.step if carried else 0
         self._malformed = carried.malformed if carried else 0
@@ -58,17 +60,18 @@ class AgentRun:
             )
             return self._ended(report_without_store(request.run_id, end, "", self._totals, ()))
         self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
-        self._calls = calls = Calls(request, pinned, self._ballot, self._enter)
-        end = await self._until_end(pinned, calls)
+        self._overruns = overruns = Overruns(request, pinned, self._ballot)
+        self._calls = calls = Calls(request, pinned, self._ballot, overruns, self._enter)
+        end = await self._until_end(pinned, calls, overruns)
         return self._ended(await self._close(pinned, end))
 
-    async def _until_end(self, pinned: Pinned, calls: Calls) -> End:
+    async def _until_end(self, pinned: Pinned, calls: Calls, overruns: Overruns) -> End:
         """The work, within the run's age, whatever happens in it."""
         age_left_s = pinned.opened_at + pinned.agent.limits.age_s - workflow.now().timestamp()
         age = asyncio.timeout(max(age_left_s, 0.001))
         try:
             async with age:
-                return await self._work(pinned, calls)
+                return await self._work(pinned, calls, overruns)
         except TimeoutError:
             return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
         except (asyncio.CancelledError, FailureError) as error:
@@ -80,15 +83,15 @@ class AgentRun:
                 return end_of_fault(error)
             raise
 
-    async def _work(self, pinned: Pinned, calls: Calls) -> End:
+    async def _work(self, pinned: Pinned, calls: Calls, overruns: Overruns) -> End:
         """The loop: one turn of the model, then its calls, until something ends the run."""
-        limits = pinned.agent.limits
         while True:
             self._continue_as_new_if_long()
-            if self._active_s(pinned) > limits.active_s:
-                return end_of_limit("active_s", limits.on_exceeded)
+            end = await overruns.in_time(self._step, self._active_s(pinned))
+            if end is not None:
+                return end
             self._step += 1
-            turn = await self._think(pinned)
+            turn = await self._turn(pinned, overruns)
             if isinstance(turn, End):
                 return turn
             match turn.control.kind:
@@ -96,23 +99,36 @@ class AgentRun:
                     return End(Outcome.COMPLETED, OutcomeReason.DONE)
                 case "finish":
                     return End(Outcome.ESCALATED, OutcomeReason.HANDED_OVER)
-                case "limit_reached":
-                    return end_of_limit(turn.control.limit, limits.on_exceeded)
                 case "malformed":
                     self._malformed += 1
                     if turn.control.problem == "refusal":
                         return End(Outcome.ESCALATED, OutcomeReason.REFUSED_BY_MODEL)
-                    if self._malformed > limits.malformed:
+                    if self._malformed > pinned.agent.limits.malformed:
                         return End(Outcome.ESCALATED, OutcomeReason.MALFORMED_OUTPUT, turn.control.problem)
                 case "calls":
                     self._malformed = 0
                     end = await calls.perform(self._step, turn.control.calls)
+                    end = end or await overruns.circled(self._step, calls.seen)
                     if end is not None:
                         return end
+                case "limit_reached":
+                    pass  # `_turn` has dealt with it
 
-    async def _think(self, pinned: Pinned) -> ModelTurn | End:
+    async def _turn(self, pinned: Pinned, overruns: Overruns) -> ModelTurn | End:
+        """The step's turn of the model; again, where it met a limit and there is more of it now."""
+        attempt = 0
+        while True:
+            turn = await self._think(pinned, attempt)
+            if isinstance(turn, End) or turn.control.kind != "limit_reached":
+                return turn
+            end = await overruns.met(self._step, turn.control.limit)
+            if end is not None:
+                return end
+            attempt += 1
+
+    async def _think(self, pinned: Pinned, attempt: int) -> ModelTurn | End:
         """One model call; when none can be had, what the agent declares for that: hand over, or wait."""
-        wait_s, attempt = _FIRST_MODEL_WAIT_S, 0
+        wait_s = _FIRST_MODEL_WAIT_S
         choice = pinned.agent.models["plan"]
         while True:
             self._enter("thinking")
@@ -182,20 +198,26 @@ class AgentRun:
         """Go on in another execution before Temporal's limits. Between steps nothing is open but old answers."""
         if not workflow.info().is_continue_as_new_suggested():
             return
-        waited_s = self._waited_before_s + (self._calls.waited_s if self._calls else 0)
         carried = Carried(
             step=self._step,
             malformed=self._malformed,
-            waited_s=waited_s,
+            waited_s=self._waited_s,
             decisions=self._ballot.decisions,
             refused_votes=self._ballot.refused,
         )
+        if self._overruns:
+            carried = self._overruns.carry(carried)
         workflow.continue_as_new(self._request.model_copy(update={"carried": carried}))
+
+    @property
+    def _waited_s(self) -> float:
+        """Time spent waiting for people, in seconds."""
+        waits = (self._calls.waited_s if self._calls else 0, self._overruns.waited_s if self._overruns else 0)
+        return self._waited_before_s + sum(waits)
 
     def _active_s(self, pinned: Pinned) -> float:
         """Wall time so far without the waiting for people, in seconds."""
-        waited_s = self._waited_before_s + (self._calls.waited_s if self._calls else 0)
-        return workflow.now().timestamp() - pinned.opened_at - waited_s
+        return workflow.now().timestamp() - pinned.opened_at - self._waited_s
 
     def _enter(self, phase: str) -> None:
         self._phase = phase

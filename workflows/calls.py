@@ -7,7 +7,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 from contracts.agent import PinnedTool
-from contracts.call import CallResult, CallStatus, ExecuteTool
+from contracts.call import CallResult, CallStatus, EffectState, ExecuteTool
 from contracts.decision import Requirement
 from contracts.event import RunRequest
 from contracts.outcome import Outcome, OutcomeReason
@@ -23,15 +23,20 @@ from contracts.run_activities import (
 from contracts.tool import Effect
 from contracts.turn import CallControl
 from contracts.vote import Grant
+from policy.loops import CallSeen
 from workflows import stubs
 from workflows.ballot import Ballot
-from workflows.endings import End, end_of_limit
+from workflows.endings import End
+from workflows.overruns import Overruns
 
 __all__ = ["Calls"]
 
 MAX_ASKS = 3
 """How often one call is put before people because what it was about changed."""
 MAX_DOUBTS = 8
+MAX_TURNS = 16
+"""How often one call waits for a rate. The gate tells the model well before."""
+_SHORTEST_TURN_S = 0.1
 _FIRST_DOUBT_S = 15.0
 _LONGEST_DOUBT_S = 600.0
 _MAX_LINES = 200
@@ -40,11 +45,17 @@ _MAX_LINES = 200
 class Calls:
     """Performs the calls of a run's steps."""
 
-    def __init__(self, request: RunRequest, pinned: Pinned, ballot: Ballot, enter: Callable[[str], None]) -> None:
+    def __init__(
+        self, request: RunRequest, pinned: Pinned, ballot: Ballot, overruns: Overruns,
+        enter: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self._request = request
         self._pinned = pinned
         self._ballot = ballot
+        self._overruns = overruns
         self._enter = enter
+        self._newest: dict[int, CallResult] = {}
+        self._changes = 0
         self._tools = {tool.name: tool for tool in pinned.agent.tools}
         self._lines: list[str] = []
         self.waited_s = 0.0
@@ -55,9 +66,16 @@ class Calls:
         """What was tried, one line a call, newest last: for a packet when the store is down. No personal data."""
         return tuple(self._lines)
 
+    @property
+    def seen(self) -> list[CallSeen]:
+        """What became of the calls of the newest step, in their order."""
+        return [_seen(result) for _, result in sorted(self._newest.items())]
+
     async def perform(self, step: int, calls: Sequence[CallControl]) -> End | None:
         """Perform a step's calls. An end, when one of them ends the run; else the transcript has every answer."""
         self._enter("acting")
+        self._newest = {}
+        self._changes = self._overruns.changes
         tools = [self._tool(call) for call in calls]
         results: dict[int, CallResult] = {}
         quick = [index for index, tool in enumerate(tools) if stubs.is_short_read(tool)]
@@ -89,7 +107,8 @@ class Calls:
     async def _carry_on(self, step: int, index: int, call: CallControl, result: CallResult) -> End | None:
         """From a first result to the call's end: approvals, doubts, limits."""
         grant: Grant | None = None
-        asks = doubts = 0
+        asks = doubts = turns = 0
+        changes = self._changes
         doubt_s = _FIRST_DOUBT_S
         while True:
             control = result.control
@@ -98,7 +117,12 @@ class Calls:
                 case _ if control.told:
                     return None
                 case CallStatus.LIMIT_REACHED:
-                    return end_of_limit(control.limit, self._pinned.agent.limits.on_exceeded)
+                    end = await self._overruns.met(step, control.limit, seen=changes)
+                    if end is not None:
+                        return end
+                case CallStatus.RETRY_AFTER if turns < MAX_TURNS:
+                    turns += 1
+                    await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, _SHORTEST_TURN_S)))
                 case CallStatus.HALTED:
                     return End(Outcome.ESCALATED, OutcomeReason.HALTED, result.content.message[:200])
                 case CallStatus.NEEDS_APPROVAL if asks < MAX_ASKS:
@@ -119,6 +143,7 @@ class Calls:
                         Outcome.ESCALATED, OutcomeReason.ENGINE_FAULT, f"step {step} {call.tool}: {control.status}"
                     )
             self._enter("acting")
+            changes = self._overruns.changes
             result = await _unbroken(self._visit(step, index, call, result.visit + 1, grant))
 
     async def _ask(self, step: int, index: int, call: CallControl, result: CallResult) -> Grant | End | None:
@@ -219,9 +244,20 @@ class Calls:
         return self._tools[call.tool]
 
     def _note(self, result: CallResult) -> None:
+        self._newest[result.call] = result
         if len(self._lines) < _MAX_LINES:
             effect = f" ({result.control.effect})" if result.control.effect else ""
             self._lines.append(f"step {result.step}: {result.tool} {result.control.status}{effect}")
+
+
+def _seen(result: CallResult) -> CallSeen:
+    return CallSeen(
+        tool=result.tool,
+        arguments_digest=result.arguments_digest,
+        status=result.control.status,
+        output_digest=result.control.output_digest,
+        wrote=result.control.effect is EffectState.SUCCEEDED,
+    )
 
 
 async def _unbroken(work: Awaitable[CallResult]) -> CallResult:

@@ -3,7 +3,8 @@
 import pytest
 
 from contracts.agent import LoopLimits
-from policy.loops import CallSeen, LoopState, LoopVerdict, LoopWatch
+from contracts.loops import LoopState
+from policy.loops import CallSeen, LoopVerdict, LoopWatch
 
 pytestmark = pytest.mark.req("B2")
 

@@ -23,7 +23,7 @@ from tests.examples.server import Server
 from tests.installation import ENDPOINT, TENANT, Installation, installed
 from tests.workflows.test_long_runs import impatient_temporal
 from tests.workflows.test_safe_ends import SCRIPT
-from tests.workflows.variants import agents_with, models_with
+from tests.workflows.variants import MAY_CIRCLE, agents_with, models_with
 from workflows.agent_run import AgentRun
 
 __all__ = ["impatient_temporal"]
@@ -112,7 +112,7 @@ async def test_record_a_run_of_several_executions(
     tmp_path: Path, database: DatabaseAddresses, impatient_temporal: str, backoffice: Server,
     credential_key: tuple[Path, Path],
 ) -> None:  # fmt: skip
-    limits = {"steps": LONG_STEPS, "tokens": 5_000_000, "tool_calls": 1_000}
+    limits = {"steps": LONG_STEPS, "tokens": 5_000_000, "tool_calls": 1_000, "loops": MAY_CIRCLE}
     async with installed(
         tmp_path, database.url, impatient_temporal, backoffice, credential_key[0],
         agents_dir=agents_with(tmp_path, SCRIPT, limits=limits), models_file=models_with(tmp_path),

@@ -12,7 +12,7 @@ from tests.conftest import DatabaseAddresses, running
 from tests.examples.server import Server
 from tests.installation import installed
 from tests.workflows.test_safe_ends import SCRIPT, ended
-from tests.workflows.variants import agents_with, models_with
+from tests.workflows.variants import MAY_CIRCLE, agents_with, models_with
 from workers.embedded.ports import some_free
 from workers.embedded.temporal import temporal_component
 from workflows.agent_run import AgentRun
@@ -38,7 +38,7 @@ async def test_a_long_run_continues_as_new_and_counts_on(
     backoffice: Server,
     credential_key: tuple[Path, Path],
 ) -> None:
-    limits = {"steps": STEPS, "tokens": 5_000_000, "tool_calls": 1_000}
+    limits = {"steps": STEPS, "tokens": 5_000_000, "tool_calls": 1_000, "loops": MAY_CIRCLE}
     async with installed(
         tmp_path, database.url, impatient_temporal, backoffice, credential_key[0],
         agents_dir=agents_with(tmp_path, SCRIPT, limits=limits), models_file=models_with(tmp_path),

@@ -9,7 +9,10 @@ import yaml
 
 from activities.agent_tools import AGENTS_FOLDER
 
-__all__ = ["agents_with", "models_with"]
+__all__ = ["MAY_CIRCLE", "agents_with", "models_with"]
+
+MAY_CIRCLE = {"identical": 1_000, "alternating": 1_000, "errors": 1_000, "no_news": 1_000, "no_progress": 1_000}
+"""`limits.loops` of an agent that may go in circles for as long as its other limits last."""
 
 
 def agents_with(folder: Path, script: Mapping[str, Any] | None = None, **changes: object) -> Path:
