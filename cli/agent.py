@@ -1,4 +1,4 @@
-"""`countersign agent`: write a new agent's folder, check folders, list agents."""
+"""`countersign agent`: write a new agent's folder, check folders, list agents. Their states: `cli/agent_states.py`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,12 @@ from activities.models.model_map import ModelMapError
 from activities.registry import Registry
 from cli.agent_check import check_agents
 from cli.agent_new import write_agent
+from cli.agent_states import mount_states, states_of
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from contracts.base import Record
 from settings import Settings
 from settings.load import load_settings
+from store.agents import AgentState
 
 __all__ = ["mount"]
 
@@ -39,14 +41,17 @@ class AgentRow(Record):
     """The tools that it may call."""
     errors: int = 0
     """How many errors its folder has."""
+    tenants: dict[str, str] | None = None
+    """What it may do, by tenant; null: the store did not answer."""
 
 
 def mount(app: typer.Typer) -> None:
     """Add the group to the application."""
-    group = typer.Typer(no_args_is_help=True, help="Agents: write a new folder, check folders, list them.")
+    group = typer.Typer(no_args_is_help=True, help="Agents: write and check folders; see and change what each may do.")
     group.command("new")(new)
     group.command("check")(check)
     group.command("list")(list_agents)
+    mount_states(group)
     app.add_typer(group, name="agent")
 
 
@@ -123,11 +128,14 @@ def list_agents(json: JsonOption = False) -> int:
         for name, agent in registry.agents.items()
     ]
     rows += [AgentRow(name=name, state="broken", errors=len(errors)) for name, errors in registry.broken.items()]
+    states = states_of(settings)
+    if states is not None:
+        rows = [row.model_copy(update={"tenants": _standings(row.name, states)}) for row in rows]
     rows.sort(key=lambda row: row.name)
     if json:
         print_json(rows)
         return Exit.OK
-    print_table(("AGENT", "STATE", "VERSION", "OWNER", "TOOLS"), [_listed(row) for row in rows])
+    print_table(("AGENT", "STATE", "VERSION", "OWNER", "TENANTS", "TOOLS"), [_listed(row) for row in rows])
     for name in registry.broken:
         say(f"{name} cannot run. `countersign agent check {name}` says why.")
     return Exit.OK
@@ -144,7 +152,17 @@ def _checked(settings: Settings) -> dict[str, list[Finding]]:
 
 def _listed(row: AgentRow) -> Sequence[str | Text]:
     state = Text(row.state, style=_COLOURS[row.state])
-    return row.name, state, str(row.version or ""), row.owner, ", ".join(row.tools)
+    standing = "?" if row.tenants is None else ", ".join(f"{tenant}: {what}" for tenant, what in row.tenants.items())
+    return row.name, state, str(row.version or ""), row.owner, standing or "none", ", ".join(row.tools)
+
+
+def _standings(agent: str, states: Sequence[AgentState]) -> dict[str, str]:
+    """What an agent may do in each tenant that has it, in words."""
+    return {
+        state.tenant: f"{state.stage.value} up to tier {state.tier_ceiling}" if state.enabled else "disabled"
+        for state in states
+        if state.agent == agent
+    }
 
 
 def _print_findings(findings: Sequence[Finding], root: Path) -> None:
