@@ -1,4 +1,4 @@
-"""The vote keys: read by this process alone, published, and used for votes alone."""
+"""The vote keys: read by this process alone, published, and used for votes and operator commands alone."""
 
 import time
 from collections.abc import Collection
@@ -7,9 +7,13 @@ from pathlib import Path
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
+from contracts.base import Record
 from contracts.canonical import canonical_bytes
+from contracts.command import Command, SignedCommand
 from contracts.vote import SignedVote, Vote
-from policy.votes import VOTE_ALGORITHM, VOTE_TYPE
+from policy.commands import COMMAND_TYPE
+from policy.signed import SIGNATURE_ALGORITHM
+from policy.votes import VOTE_TYPE
 from settings import Settings, SettingsError
 from settings.signing_keys import SigningKey, SigningKeys
 from store.database import Database
@@ -19,7 +23,7 @@ __all__ = ["VoteSigner"]
 
 
 class VoteSigner:
-    """Signs votes with an Ed25519 key that the run knows: the newest of those that it pinned at its start."""
+    """Signs votes and commands with an Ed25519 key that the run knows: the newest that it pinned at its start."""
 
     def __init__(self, keys: SigningKeys | OKPKey) -> None:
         self._keys = keys if isinstance(keys, SigningKeys) else None
@@ -58,11 +62,11 @@ class VoteSigner:
         Raises:
             LookupError: none of our keys is among them.
         """
-        keys = [key for key in self._published() if not pinned or key.kid in pinned]
-        if not keys:
-            raise LookupError("the run knows none of the keys of this approvals service")
-        header = {"alg": VOTE_ALGORITHM, "kid": keys[-1].kid, "typ": VOTE_TYPE}
-        return SignedVote(jws=jws.serialize_compact(header, canonical_bytes(vote), keys[-1].key, [VOTE_ALGORITHM]))
+        return SignedVote(jws=self._signed(vote, VOTE_TYPE, pinned))
+
+    def sign_command(self, command: Command, pinned: Collection[str] = ()) -> SignedCommand:
+        """The command as a compact JWS of another type than a vote's. `pinned` and errors: as for `sign`."""
+        return SignedCommand(jws=self._signed(command, COMMAND_TYPE, pinned))
 
     async def publish(self, database: Database) -> None:
         """Make the public keys known to runs that start from now on. Raises SettingsError when all were retired."""
@@ -78,6 +82,13 @@ class VoteSigner:
             raise SettingsError(f"vote key {', '.join(retired)} is retired. Run `countersign keys rotate vote`.")
         if self._keys is not None:
             self._keys.withdraw(retired)
+
+    def _signed(self, statement: Record, type_: str, pinned: Collection[str]) -> str:
+        keys = [key for key in self._published() if not pinned or key.kid in pinned]
+        if not keys:
+            raise LookupError("the run knows none of the keys of this approvals service")
+        header = {"alg": SIGNATURE_ALGORITHM, "kid": keys[-1].kid, "typ": type_}
+        return jws.serialize_compact(header, canonical_bytes(statement), keys[-1].key, [SIGNATURE_ALGORITHM])
 
     def _published(self) -> tuple[SigningKey, ...]:
         return self._only if self._keys is None else self._keys.published(time.time())

@@ -3,21 +3,16 @@
 The same functions judge in the workflow (and again when its history replays), in the gate, and before the form signs.
 """
 
-import json
-import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import cast
 
 import rfc8785
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
 from pydantic import ValidationError
 
 from contracts.canonical import canonical_bytes
 from contracts.decision import Requirement
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VoteRefusal, VoteRefused
+from policy.signed import CLOCK_SKEW_S, SIGNATURE_ALGORITHM, read_signed
 
 __all__ = [
     "CLOCK_SKEW_S",
@@ -35,8 +30,7 @@ __all__ = [
     "sign_in_limit_s",
 ]
 
-VOTE_ALGORITHM = "Ed25519"
-"""RFC 9864's name of EdDSA with this curve; the older name says less and is deprecated. No other is accepted."""
+VOTE_ALGORITHM = SIGNATURE_ALGORITHM
 VOTE_TYPE = "countersign-vote+jws"
 """The token's `typ` (RFC 8725, 3.11): nothing else that the same key might ever sign passes for a vote."""
 MIN_REASON_CHARACTERS = 3
@@ -44,12 +38,8 @@ SIGN_IN_USUAL_S = 12 * 3_600
 """How long before the vote the approver may have proved who they are."""
 SIGN_IN_TIER_4_S = 15 * 60
 """The same, for what cannot be undone."""
-CLOCK_SKEW_S = 60
-"""How far the clocks of the approvals service and the run may differ; more is a fault that a worker stops at."""
 
 _HIGHEST_TIER = 4
-_MAX_CHARACTERS = 16_384
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
 
 def read_vote(signed: SignedVote, keys: Mapping[str, str]) -> Vote | VoteRefusal:
@@ -58,21 +48,11 @@ def read_vote(signed: SignedVote, keys: Mapping[str, str]) -> Vote | VoteRefusal
     `keys` are public Ed25519 JWKs as JSON text, by key id. Signed bytes that are not the canonical JSON of the vote
     that they parse to are refused: one statement has one form.
     """
-    found = _open(signed.jws)
-    if found is None:
-        return VoteRefusal.MALFORMED
-    token, key_id = found
-    key = _public_key(keys.get(key_id))
-    if key is None:
-        return VoteRefusal.UNKNOWN_KEY
+    payload = read_signed(signed.jws, keys, type_=VOTE_TYPE)
+    if isinstance(payload, str):
+        return VoteRefusal(payload)
     try:
-        if not jws.validate_compact(token, key, algorithms=[VOTE_ALGORITHM]):
-            return VoteRefusal.BAD_SIGNATURE
-    except (JoseError, ValueError, TypeError):
-        return VoteRefusal.BAD_SIGNATURE
-    payload = token.payload
-    try:
-        vote = Vote.model_validate_json(payload or b"")
+        vote = Vote.model_validate_json(payload)
         return vote if canonical_bytes(vote) == payload else VoteRefusal.MALFORMED
     except (ValidationError, rfc8785.CanonicalizationError):
         return VoteRefusal.MALFORMED
@@ -165,29 +145,3 @@ def _seated(requirement: Requirement, votes: Sequence[Vote]) -> int:
         return False
 
     return sum(seat(person, set()) for person in people)
-
-
-def _open(text: str) -> tuple[jws.CompactSignature, str] | None:
-    """The token and the key id that its header names; nothing of it is verified yet."""
-    if len(text) > _MAX_CHARACTERS or not _COMPACT.fullmatch(text):
-        return None
-    try:
-        token = jws.extract_compact(text.encode())
-    except (JoseError, ValueError, TypeError, AttributeError, RecursionError):
-        return None  # a stranger's JSON of any shape and depth
-    header = cast("object", token.headers())
-    key_id = cast("dict[str, object]", header).get("kid") if isinstance(header, dict) else None
-    # Compared whole, so that neither another algorithm nor a critical extension can come in by the header.
-    if not isinstance(key_id, str) or header != {"alg": VOTE_ALGORITHM, "kid": key_id, "typ": VOTE_TYPE}:
-        return None
-    return token, key_id
-
-
-def _public_key(text: str | None) -> OKPKey | None:
-    if text is None:
-        return None
-    try:
-        jwk = json.loads(text)
-        return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": jwk["x"]})
-    except (JoseError, ValueError, TypeError, KeyError):
-        return None
