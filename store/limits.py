@@ -1,7 +1,7 @@
 """Limits over many runs: what the day has left, tools that are cut off, reads that may be served again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,15 +11,19 @@ from pydantic import Field
 from contracts.base import Record
 from store.database import Database
 
+_MAX_COUNTERS = 5_000
+
 __all__ = [
     "Breaker",
     "CachedOutput",
     "CounterNow",
+    "DayUsage",
+    "HeldByRuns",
     "LimitChange",
     "OpenBreaker",
     "RunUsage",
     "change_limits",
-    "counters_of",
+    "day_usage",
     "drop_reads",
     "find_read",
     "join_tree",
@@ -46,6 +50,30 @@ class CounterNow(Record):
     """Minor units moved or reserved, per currency."""
     raised: dict[str, int]
     """By how much people raised the caps, per measure."""
+
+
+class HeldByRuns(Record):
+    """What open runs of an agent hold of the day's budget and have not used: it comes back when they close."""
+
+    runs: int
+    tokens: int
+    micros: int
+    model_calls: int
+    tool_calls: int
+    retries: int
+    wall_s: int
+
+
+class DayUsage(Record):
+    """A tenant's day so far."""
+
+    period: str
+    """The day, such as `2026-11-21`."""
+    ends_at: datetime
+    counters: tuple[CounterNow, ...]
+    """By scope and subject."""
+    held: dict[str, HeldByRuns]
+    """By agent."""
 
 
 class RunUsage(Record):
@@ -180,10 +208,8 @@ async def drop_reads(db: Database, tenant: str, resource: str) -> None:
     await db.call("select drop_reads(%s, %s)", (tenant, resource))
 
 
-async def counters_of(
-    db: Database, tenant: str, zone: str, subjects: Sequence[str]
-) -> tuple[list[CounterNow], datetime]:
-    """Today's counters of the tenant, of these agents and of tools; and when the day ends."""
+async def day_usage(db: Database, tenant: str, zone: str) -> DayUsage:
+    """Everything that is counted in the tenant's present day."""
     async with db.tenant(tenant) as cursor:
         await cursor.execute("select ends, period from period_of(%s)", (zone,))
         day = await cursor.fetchone()
@@ -192,12 +218,21 @@ async def counters_of(
             raise RuntimeError(msg)
         await cursor.execute(
             """select scope, subject, tokens, micros, model_calls, tool_calls, retries, wall_s, money, raised
-               from counters where tenant = %s and period = %s
-                   and (scope in ('tenant', 'tool') or subject = any(%s))
-               order by scope, subject limit 5000""",
-            (tenant, day["period"], list(subjects)),
+               from counters where tenant = %s and period = %s order by scope, subject limit %s""",
+            (tenant, day["period"], _MAX_COUNTERS),
         )
-        return [CounterNow.model_validate(row) for row in await cursor.fetchall()], day["ends"]
+        counters = [CounterNow.model_validate(row) for row in await cursor.fetchall()]
+        await cursor.execute(
+            """select r.agent, count(*) as runs, sum(s.left_tokens + s.tokens_reserved)::bigint as tokens,
+                   sum(s.left_micros + s.micros_reserved)::bigint as micros,
+                   sum(s.left_model_calls)::bigint as model_calls, sum(s.left_tool_calls)::bigint as tool_calls,
+                   sum(s.left_retries)::bigint as retries, sum(s.left_wall_s)::bigint as wall_s
+               from run_state s join runs r using (tenant, run_id)
+               where s.tenant = %s and not s.closed and s.allot_day = %s group by r.agent""",
+            (tenant, day["period"]),
+        )
+        held = {row.pop("agent"): HeldByRuns.model_validate(row) for row in await cursor.fetchall()}
+        return DayUsage(period=day["period"], ends_at=day["ends"], counters=tuple(counters), held=held)
 
 
 async def run_usage(db: Database, tenant: str, run_id: str) -> RunUsage | None:

@@ -42,6 +42,7 @@ begin
     perform set_config('countersign.tenant', p_tenant, true);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if not s.closed then
+        perform settle_limits(p_tenant, p_run);
         perform end_effects(p_tenant, p_run);
         perform append_audit(p_tenant, p_run, 'closed', p_audit);
         update run_state r set closed = true, version = r.version + 1 where r.tenant = p_tenant and r.run_id = p_run;
