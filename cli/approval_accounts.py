@@ -11,7 +11,18 @@ from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from settings import Settings
 from settings.load import load_settings
 from settings.tenants import load_tenants
-from store.accounts import ROLES, Account, NewAccount, add_account, disable_account, list_accounts
+from store.accounts import (
+    ROLES,
+    Account,
+    NewAccount,
+    Role,
+    add_account,
+    disable_account,
+    find_account,
+    link_account,
+    list_accounts,
+    set_roles,
+)
 from store.database import Database, StoreDown
 from store.passwords import MIN_CHARACTERS
 
@@ -26,6 +37,8 @@ def mount_accounts(group: typer.Typer) -> None:
     accounts.command("add")(add)
     accounts.command("list")(list_all)
     accounts.command("disable")(disable)
+    accounts.command("link")(link)
+    accounts.command("role")(role)
     group.add_typer(accounts, name="account")
 
 
@@ -105,6 +118,43 @@ def disable(username: Annotated[str, typer.Argument()], tenant: TenantOption = N
     return Exit.OK
 
 
+def link(
+    username: Annotated[str, typer.Argument(help="The account.")],
+    same_as: Annotated[str, typer.Option("--same-as", help="Another account of the same human being.")],
+    tenant: TenantOption = None,
+) -> int:
+    """Say that two accounts are one person: together they have one vote, and neither may vote on the other's runs."""
+    settings = load_settings()
+    where = _tenant(settings, tenant)
+    person = asyncio.run(_link(settings, where, username, same_as))
+    if person is None:
+        raise CliError(
+            f"{where} has no account {username} or no account {same_as}. `countersign approvals account list` shows "
+            "them.",
+            Exit.BAD,
+        )
+    say(f"{where}/{username.lower()} and {where}/{same_as.lower()} are one person: {person}. {username} is signed out")
+    return Exit.OK
+
+
+def role(
+    username: Annotated[str, typer.Argument(help="The account.")],
+    roles: Annotated[list[str], typer.Argument(help=f"What it may do, of {', '.join(ROLES)}.")],
+    tenant: TenantOption = None,
+) -> int:
+    """Give an account these operator roles and no others."""
+    settings = load_settings()
+    where = _tenant(settings, tenant)
+    wanted: list[Role] = [each for each in ROLES if each in roles]
+    unknown = sorted(set(roles) - set(wanted))
+    if unknown:
+        raise CliError(f"{', '.join(unknown)}: no such role. There are {', '.join(ROLES)}.")
+    if not asyncio.run(_set_roles(settings, where, username, wanted)):
+        raise CliError(f"{where} has no account {username}. `countersign approvals account list` shows them.", Exit.BAD)
+    say(f"{where}/{username.lower()} may {', '.join(wanted)}, and is signed out")
+    return Exit.OK
+
+
 def _tenant(settings: Settings, named: str | None) -> str:
     known = sorted(load_tenants(settings.tenants_file).tenants)
     if named is None and len(known) == 1:
@@ -134,6 +184,25 @@ async def _disable(settings: Settings, tenant: str, username: str) -> bool:
     try:
         async with _database(settings) as db, db.tenant(tenant) as cursor:
             return await disable_account(cursor, tenant, username)
+    except StoreDown as error:
+        raise _unreachable(error) from error
+
+
+async def _link(settings: Settings, tenant: str, username: str, same_as: str) -> str | None:
+    try:
+        async with _database(settings) as db, db.tenant(tenant) as cursor:
+            other = await find_account(cursor, tenant, same_as)
+            if other is None or not await link_account(cursor, tenant, username, other.person):
+                return None
+            return other.person
+    except StoreDown as error:
+        raise _unreachable(error) from error
+
+
+async def _set_roles(settings: Settings, tenant: str, username: str, roles: list[Role]) -> bool:
+    try:
+        async with _database(settings) as db, db.tenant(tenant) as cursor:
+            return await set_roles(cursor, tenant, username, roles)
     except StoreDown as error:
         raise _unreachable(error) from error
 

@@ -1,6 +1,7 @@
 """Local accounts: the embedded default for signing in. A bad password locks, and an unknown user takes as long."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -23,8 +24,10 @@ __all__ = [
     "current_groups",
     "disable_account",
     "find_account",
+    "link_account",
     "list_accounts",
     "set_password",
+    "set_roles",
 ]
 
 Role = Literal["view", "approve", "kill", "undo", "administer"]
@@ -119,6 +122,26 @@ async def disable_account(cursor: AsyncCursor[DictRow], tenant: str, username: s
     """Disable the account and end its sessions at once; False when there is none."""
     await cursor.execute(
         "update accounts set disabled = true where tenant = %s and username = %s", (tenant, username.lower())
+    )
+    found = cursor.rowcount == 1
+    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    return found
+
+
+async def link_account(cursor: AsyncCursor[DictRow], tenant: str, username: str, person: str) -> bool:
+    """Say whose account it is; accounts of one person count as one. Ends its sessions. False when there is none."""
+    await cursor.execute(
+        "update accounts set person = %s where tenant = %s and username = %s", (person, tenant, username.lower())
+    )
+    found = cursor.rowcount == 1
+    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    return found
+
+
+async def set_roles(cursor: AsyncCursor[DictRow], tenant: str, username: str, roles: Sequence[Role]) -> bool:
+    """Give the account these operator roles and no others. Ends its sessions. False when there is none."""
+    await cursor.execute(
+        "update accounts set roles = %s where tenant = %s and username = %s", (list(roles), tenant, username.lower())
     )
     found = cursor.rowcount == 1
     await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
