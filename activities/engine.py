@@ -11,6 +11,7 @@ from activities.agent_tools import schema_digest
 from activities.bundles import Bundles
 from activities.credentials import Issuers
 from activities.limits import LimitsBook
+from activities.outgoing import OutgoingRules
 from activities.registry import Registry
 from activities.services import Services
 from contracts.agent import PinnedAgent
@@ -35,6 +36,7 @@ class Engine:
     bundles: Bundles
     credentials: Issuers
     services: Services
+    outgoing: OutgoingRules
     limits: LimitsBook
     _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
         default_factory=OrderedDict[tuple[str, str], PinnedAgent]

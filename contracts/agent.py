@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
 from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName
 from contracts.model import ModelChoice
+from contracts.outgoing import OutputRule
 from contracts.tool import Effect, Tier
 
 __all__ = [
@@ -20,10 +21,19 @@ __all__ = [
     "PinnedTool",
     "RunLimits",
     "Stage",
+    "UNTRUSTED_CONTENT",
 ]
 
 Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 ModelRole = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+
+UNTRUSTED_CONTENT: Final = "untrusted_content"
+"""In `forbidden_after`: the run has read content that outsiders may have written."""
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 def _is_none(value: object) -> bool:
@@ -130,8 +140,13 @@ class AgentFile(Record):
     """The only tools that it can call."""
     required_steps: dict[ToolName, tuple[ToolName, ...]] = Field(default_factory=dict)
     """Tools that must have completed in the run before the key may be called."""
+    forbidden_after: dict[ToolName, tuple[ToolName | Literal["untrusted_content"], ...]] = Field(default_factory=dict)
+    """Tools after whose completion in the run the key may not be called any more; `untrusted_content`: after the run
+    has read content that outsiders may have written."""
     approvals: dict[ToolName, ApprovalTimes] = Field(default_factory=dict)
     """Times per tool, where the default does not fit."""
+    output_rules: tuple[OutputRule, ...] = Field(default=(), max_length=50)
+    """What may not leave with its calls, asked before the organisation's rules that are not final."""
     success: Success = Success(postcondition="none")
     fallback: Literal["hand_over", "wait"] = "hand_over"
     """What happens when no model can be had."""
@@ -198,6 +213,8 @@ class PinnedAgent(Record):
     tool_schemas: tuple[JsonObject, ...]
     """The tools as the model sees them."""
     required_steps: dict[ToolName, tuple[ToolName, ...]]
+    forbidden_after: dict[ToolName, tuple[str, ...]] = Field(default_factory=dict, exclude_if=_is_empty)
+    """Tools, or `untrusted_content`, after which the key may not be called any more."""
     postcondition: str
     fallback: Literal["hand_over", "wait"]
     vote_keys: dict[str, str]

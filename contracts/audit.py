@@ -8,6 +8,7 @@ from contracts.decision import DecisionRecord
 from contracts.event import Origin
 from contracts.model import Usage
 from contracts.outcome import Outcome, OutcomeReason, RunTotals
+from contracts.outgoing import Redaction
 from contracts.run_activities import ApprovalState
 
 __all__ = [
@@ -49,6 +50,8 @@ class ModelReplied(Record):
     tokens: int
     """Settled for the step, lost attempts included."""
     micros: Micros
+    redactions: tuple[Redaction, ...] = ()
+    """What output rules replaced in the answer."""
 
 
 class CallDecided(Record):

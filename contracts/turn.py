@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName
+from contracts.outgoing import Redaction
 
 __all__ = [
     "CallContent",
@@ -12,12 +13,17 @@ __all__ = [
     "CallModel",
     "Calls",
     "Finish",
+    "Halted",
     "LimitMet",
     "Malformed",
     "ModelTurn",
     "TurnContent",
     "TurnControl",
 ]
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class CallModel(Record):
@@ -84,7 +90,15 @@ class LimitMet(Record):
     """Name of the limit, such as `tokens`."""
 
 
-TurnControl = Annotated[Calls | Finish | Malformed | LimitMet, Field(discriminator="kind")]
+class Halted(Record):
+    """A kill switch holds, or the agent is disabled; no call was made."""
+
+    kind: Literal["halted"] = "halted"
+    by: str = Field(max_length=300)
+    """What halts it, such as `agent:support_refund`."""
+
+
+TurnControl = Annotated[Calls | Finish | Malformed | LimitMet | Halted, Field(discriminator="kind")]
 
 
 class TurnContent(Record):
@@ -99,6 +113,8 @@ class TurnContent(Record):
     """What a person must do, of a hand-over."""
     corrections: tuple[str, ...] = ()
     """What the model was told about a malformed answer."""
+    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=_is_empty)
+    """What output rules replaced in the answer before it was stored; the arguments above are the replaced ones."""
 
 
 class ModelTurn(Record):

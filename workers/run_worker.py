@@ -12,6 +12,7 @@ from activities.credentials import Issuers
 from activities.engine import Engine
 from activities.limits import LimitsBook
 from activities.models import aclose_all
+from activities.outgoing import OutgoingRules
 from activities.registry import Registry
 from activities.run_activities import RunActivities
 from activities.services import Services
@@ -37,6 +38,8 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
     registry = Registry.scan(settings.agents_dir, ladder)
     bundles = Bundles(registry, settings.ladder_file)
     bundles.current()
+    outgoing = OutgoingRules(settings.output_rules_file)
+    outgoing.current()
     services = Services({name: entry.url for name, entry in settings.services.items()})
     credentials = Issuers.of(settings)
     database = Database(settings.database_address(), role=settings.database_role, max_connections=20)
@@ -47,6 +50,7 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
         bundles=bundles,
         credentials=credentials,
         services=services,
+        outgoing=outgoing,
         limits=LimitsBook(settings.limits_file),
     )
     async with database:
