@@ -183,6 +183,5 @@ async def _limited(response: httpx.Response) -> bytes:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > _MAX_ANSWER_BYTES:
-            # Cut: it will not be JSON then, and so no token.
-            break
+            return b""  # no token, then
     return body
