@@ -1,26 +1,30 @@
 """One model call: reserve, call, judge the answer, settle. A repetition returns what was settled and pays nothing."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pydantic import TypeAdapter
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
+from activities.gate import Gate
 from activities.models import ModelRejected, ModelUnavailable, provider_for
-from activities.models.prices import UnpricedModel, cost_micros, ensure_priced, upper_bound_micros
+from activities.models.prices import UnpricedModel, cost_micros, upper_bound_micros
 from activities.models.tokens import PER_REQUEST, TOOL_PROMPT, tokens_in
 from activities.proposal import Proposal, read_proposal, stored_answer
 from activities.transcript import message_row
+from activities.transcripts import Transcript, Transcripts
 from contracts.agent import PinnedAgent
 from contracts.audit import ModelReplied
 from contracts.base import Digest, Micros, Record
 from contracts.canonical import digest_bytes
-from contracts.model import AssistantMessage, Message, ModelChoice, ModelReply, ModelRequest, StopReason, ToolSchema
+from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, StopReason, ToolSchema
 from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OVER
 from contracts.tool import Tool
-from contracts.turn import CallModel, LimitMet, ModelTurn, TurnContent
+from contracts.turn import CallModel, Calls, LimitMet, ModelTurn, TurnContent
 from store.journal import (
+    CallKey,
     ModelBounds,
     ModelReservation,
     SettledAnswer,
@@ -33,7 +37,7 @@ __all__ = ["ModelCaller"]
 
 _MTOK = 1_000_000
 _EMPTY = "sha256:" + "0" * 64
-_MESSAGES: TypeAdapter[tuple[Message, ...]] = TypeAdapter(tuple[Message, ...])
+_MAX_OFFERS = 256
 
 
 class StoredTurn(Record):
@@ -48,11 +52,22 @@ class StoredTurn(Record):
     problem: str = ""
 
 
-class ModelCaller:
-    """Calls the model of a step."""
+@dataclass(frozen=True)
+class _Offer:
+    """The tools of a pinned agent as the model is shown them."""
 
-    def __init__(self, engine: Engine) -> None:
+    tools: tuple[ToolSchema, ...]
+    tokens: int
+
+
+class ModelCaller:
+    """Calls the model of a step. What it keeps between calls are caches of what is recorded."""
+
+    def __init__(self, engine: Engine, gate: Gate) -> None:
         self._engine = engine
+        self._gate = gate
+        self._transcripts = Transcripts()
+        self._offers: OrderedDict[Digest, _Offer] = OrderedDict()
 
     async def call(self, request: CallModel) -> ModelTurn:
         """See the module.
@@ -62,11 +77,12 @@ class ModelCaller:
         """
         agent = await self._engine.definition(request.tenant, request.definition)
         choice = agent.models[request.role]
+        offer = self._offer(request.definition, agent)
+        known = self._transcripts.known(request.tenant, request.run_id)
         try:
-            ensure_priced(choice)
+            reservation = await self._reserve(request, agent, choice, offer, known)
         except UnpricedModel as error:
             raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
-        reservation = await self._reserve(request, agent, choice)
         match reservation.kind:
             case "stored":
                 return self._stored(agent, reservation)
@@ -80,27 +96,34 @@ class ModelCaller:
                     transcript_digest=_EMPTY,
                 )
             case "reserved":
-                return await self._answer(request, agent, choice, reservation)
+                transcript = known.followed_by(reservation)
+                self._transcripts.keep(request.tenant, request.run_id, transcript)
+                asked = ModelRequest(choice=choice, messages=transcript.messages, tools=offer.tools)
+                return await self._answer(request, agent, asked, reservation, transcript.digest)
             case _:
                 return engine_fault(f"run {request.run_id} is {reservation.kind}: no model is called for it")
 
-    async def _reserve(self, request: CallModel, agent: PinnedAgent, choice: ModelChoice) -> ModelReservation:
-        schemas = sum(tokens_in(str(schema)) for schema in agent.tool_schemas)
+    async def _reserve(
+        self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, offer: _Offer, known: Transcript
+    ) -> ModelReservation:
         bounds = ModelBounds(
-            overhead_tokens=PER_REQUEST + TOOL_PROMPT + schemas if choice.provider != "scripted" else PER_REQUEST,
+            overhead_tokens=PER_REQUEST + offer.tokens if choice.provider != "scripted" else PER_REQUEST,
             output_tokens=choice.max_output_tokens,
             input_price=upper_bound_micros(choice, _MTOK, 0),
             output_price=upper_bound_micros(choice, 0, _MTOK),
             limit_steps=agent.limits.steps,
             limit_tokens=agent.limits.tokens,
             limit_micros=agent.limits.micros,
+            known_seq=known.seq,
+            known_tokens=known.tokens,
         )
         return await reserve_model_call(self._engine.db, request.tenant, request.run_id, request.step, bounds)
 
     async def _answer(
-        self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, reservation: ModelReservation
+        self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation, shown: Digest
     ) -> ModelTurn:
-        reply = await self._ask(request, agent, choice, reservation)
+        choice = asked.choice
+        reply = await self._ask(request, agent, asked, reservation)
         proposal = read_proposal(reply, self._tools(agent))
         answer = stored_answer(reply)
         text, size = message_row(answer)
@@ -112,12 +135,14 @@ class ModelCaller:
             served_model=reply.served_model,
             tokens=tokens + reservation.tokens_lost,
             micros=micros + reservation.micros_lost,
-            transcript_digest=digest_bytes(reservation.messages.encode()),
+            transcript_digest=shown,
         )
         messages: list[tuple[str, int | None, int]] = [(text, None, size)]
         for position, correction in enumerate(proposal.corrections):
             told, told_size = message_row(correction)
             messages.append((told, position if correction.role == "tool" else None, told_size))
+        first = proposal.control.calls[0].tool if isinstance(proposal.control, Calls) else None
+        values_after = self._gate.values_known(request.tenant, request.run_id)
         settled = await settle_model_call(
             self._engine.db,
             request.tenant,
@@ -140,24 +165,25 @@ class ModelCaller:
                     tokens=stored.tokens,
                     micros=stored.micros,
                 ).model_dump_json(),
+                agent=agent.name,
+                first_tool=first,
+                values_after=values_after,
             ),
         )
-        if not settled:
+        if settled.kind == "lost":
             # Not reserved again: that would take the step away from the attempt that has it now.
             raise ApplicationError(f"step {request.step} is worked on elsewhere", type=TAKEN_OVER)
+        if settled.first_call is not None:
+            key = CallKey(request.tenant, request.run_id, request.step, 0, 1)
+            self._gate.foresee(key, settled.first_call, values_after)
         return _turn(proposal, stored)
 
     async def _ask(
-        self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, reservation: ModelReservation
+        self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation
     ) -> ModelReply:
         folder = self._engine.registry.agent(agent.name).folder
-        asked = ModelRequest(
-            choice=choice,
-            messages=_MESSAGES.validate_json(reservation.messages),
-            tools=tuple(ToolSchema.model_validate(schema) for schema in agent.tool_schemas),
-        )
         try:
-            provider = provider_for(choice, self._engine.settings, folder)
+            provider = provider_for(asked.choice, self._engine.settings, folder)
             return await provider.complete(asked, activity.heartbeat)
         except ModelUnavailable as error:
             if not error.possibly_charged:
@@ -169,6 +195,18 @@ class ModelCaller:
         except ModelRejected as error:
             await release_model_call(self._engine.db, request.tenant, request.run_id, request.step, reservation.fence)
             raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
+
+    def _offer(self, definition: Digest, agent: PinnedAgent) -> _Offer:
+        found = self._offers.get(definition)
+        if found is None:
+            found = _Offer(
+                tools=tuple(ToolSchema.model_validate(schema) for schema in agent.tool_schemas),
+                tokens=TOOL_PROMPT + sum(tokens_in(str(schema)) for schema in agent.tool_schemas),
+            )
+            self._offers[definition] = found
+            if len(self._offers) > _MAX_OFFERS:
+                self._offers.popitem(last=False)
+        return found
 
     def _stored(self, agent: PinnedAgent, reservation: ModelReservation) -> ModelTurn:
         stored = StoredTurn.model_validate_json(reservation.control)

@@ -93,7 +93,7 @@ class RunActivities:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._gate = Gate(engine)
-        self._models = ModelCaller(engine)
+        self._models = ModelCaller(engine, self._gate)
 
     def all(self) -> Sequence[Callable[..., object]]:
         """What a worker registers."""

@@ -1,7 +1,7 @@
 """Connections: a pool, one tenant per transaction, one error for "the store cannot be reached"."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import LiteralString, Self
 
 import psycopg
@@ -66,21 +66,18 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[AsyncConnection[DictRow]]:
-        try:
+        with _store_faults():
             async with self._pool.connection() as connection:
                 yield connection
-        except PoolTimeout as error:
-            msg = "the database gave no connection in time"
-            raise StoreDown(msg) from error
-        except psycopg.OperationalError as error:
-            # Also raised for a connection that broke in the middle: whether a commit arrived is not known.
-            msg = f"the database broke off: {type(error).__name__}"
-            raise StoreDown(msg) from error
 
     async def call(self, statement: LiteralString, params: Params) -> DictRow:
         """Run one statement that returns one row: a function of `store/sql`, which sets the tenant itself."""
-        async with self._connection() as connection:
-            row = await (await connection.execute(statement, params)).fetchone()
+        with _store_faults():
+            connection = await self._pool.getconn()
+            try:
+                row = await (await connection.execute(statement, params)).fetchone()
+            finally:
+                await self._pool.putconn(connection)
         if row is None:
             msg = "a function of store/sql returned no row"
             raise RuntimeError(msg)
@@ -98,3 +95,16 @@ class Database:
         """A transaction without a tenant: for the dispatch role, and for tables that have none."""
         async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
             yield cursor
+
+
+@contextmanager
+def _store_faults() -> Generator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        msg = "the database gave no connection in time"
+        raise StoreDown(msg) from error
+    except psycopg.OperationalError as error:
+        # Also raised for a connection that broke in the middle: whether a commit arrived is not known.
+        msg = f"the database broke off: {type(error).__name__}"
+        raise StoreDown(msg) from error

@@ -24,6 +24,7 @@ __all__ = [
     "ModelBounds",
     "ModelReservation",
     "RunNow",
+    "Settled",
     "SettledAnswer",
     "admit_call",
     "finish_call",
@@ -45,7 +46,11 @@ class ModelReservation:
     control: str
     """Of `stored`: the settled result without its content."""
     messages: str
-    """Of `reserved`: the transcript as a JSON list. Of `stored`: the assistant's message."""
+    """Of `reserved`: the messages after those that were known, as a JSON list. Of `stored`: the assistant's message."""
+    message_seq: int
+    """Of `reserved`: sequence number of the transcript's last message."""
+    message_tokens: int
+    """Of `reserved`: estimated tokens of `messages`."""
     tokens_lost: int
     """Tokens of earlier attempts whose answer was lost."""
     micros_lost: int
@@ -63,6 +68,10 @@ class ModelBounds:
     limit_steps: int
     limit_tokens: int
     limit_micros: int
+    known_seq: int = 0
+    """The caller knows the transcript up to that message."""
+    known_tokens: int = 0
+    """Estimated tokens of what it knows."""
 
 
 async def reserve_model_call(
@@ -70,9 +79,9 @@ async def reserve_model_call(
 ) -> ModelReservation:
     """Reserve tokens and cost for the step's model call, or return what an earlier attempt settled."""
     row = await db.call(
-        "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (tenant, run_id, step, bounds.overhead_tokens, bounds.output_tokens, bounds.input_price, bounds.output_price,
-         bounds.limit_steps, bounds.limit_tokens, bounds.limit_micros),
+         bounds.limit_steps, bounds.limit_tokens, bounds.limit_micros, bounds.known_seq, bounds.known_tokens),
     )  # fmt: skip
     return ModelReservation(
         kind=row["kind"],
@@ -80,6 +89,8 @@ async def reserve_model_call(
         limit=row["limit_name"] or "",
         control=row["control"] or "",
         messages=row["messages"] or "",
+        message_seq=row["message_seq"] or 0,
+        message_tokens=row["message_tokens"] or 0,
         tokens_lost=row["tokens_lost"] or 0,
         micros_lost=row["micros_lost"] or 0,
     )
@@ -103,17 +114,11 @@ class SettledAnswer:
     messages: Sequence[tuple[str, int | None, int]]
     """JSON text, position of the call that it answers if any, and estimated tokens, in order."""
     audit: str
-
-
-async def settle_model_call(db: Database, tenant: str, run_id: str, step: int, answer: SettledAnswer) -> bool:
-    """Store the answer. False when a later attempt took over: read again what that one settled."""
-    row = await db.call(
-        "select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s)",
-        (tenant, run_id, step, answer.fence, answer.tokens, answer.micros, answer.control,
-         [text for text, _, _ in answer.messages], [call for _, call, _ in answer.messages],
-         [size for _, _, size in answer.messages], answer.audit),
-    )  # fmt: skip
-    return row["kind"] == "settled"
+    agent: str
+    first_tool: str | None
+    """Tool of the first call that the answer proposes: what the gate needs to decide it is read at once."""
+    values_after: int
+    """See `load_call`."""
 
 
 @dataclass(frozen=True)
@@ -210,8 +215,10 @@ async def load_call(db: Database, key: CallKey, *, agent: str, tool: str, values
         "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s)",
         (key.tenant, key.run_id, key.step, key.call, key.visit, agent, tool, values_after),
     )
-    if not row["known"]:
-        return None
+    return _loaded(row) if row["known"] else None
+
+
+def _loaded(row: DictRow) -> LoadedCall:
     return LoadedCall(
         stored=row["stored"] or "",
         stored_decision=row["stored_decision"] or "",
@@ -227,6 +234,27 @@ async def load_call(db: Database, key: CallKey, *, agent: str, tool: str, values
         values=row["recorded"] or "[]",
         values_seq=row["recorded_seq"],
     )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What `settle_model_call` did."""
+
+    kind: Literal["settled", "lost"]
+    """`lost`: a later attempt took over; read again what that one settled."""
+    first_call: LoadedCall | None
+    """The first call that the answer proposes, as the gate will want it."""
+
+
+async def settle_model_call(db: Database, tenant: str, run_id: str, step: int, answer: SettledAnswer) -> Settled:
+    """Store the answer."""
+    row = await db.call(
+        "select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s, %s, %s, %s)",
+        (tenant, run_id, step, answer.fence, answer.tokens, answer.micros, answer.control,
+         [text for text, _, _ in answer.messages], [call for _, call, _ in answer.messages],
+         [size for _, _, size in answer.messages], answer.audit, answer.agent, answer.first_tool, answer.values_after),
+    )  # fmt: skip
+    return Settled(kind=row["kind"], first_call=_loaded(row) if row["known"] else None)
 
 
 @dataclass(frozen=True)

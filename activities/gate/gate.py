@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
 from activities.gate.finish import TAKEN_OVER
+from activities.gate.foreseen import Foreseen
 from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
 from activities.gate.unsettled import clear_doubt
@@ -30,7 +31,7 @@ from contracts.run_activities import TAKEN_OVER as RUN_TAKEN_OVER
 from contracts.tool import Effect, Tool
 from policy.provenance import Trace
 from policy.request import missing_steps
-from store.journal import Admission, AdmissionRequest, admit_call, load_call
+from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, admit_call, load_call
 
 __all__ = ["Gate"]
 
@@ -44,6 +45,15 @@ class Gate:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._values = RunValues()
+        self._foreseen = Foreseen()
+
+    def values_known(self, tenant: str, run_id: str) -> int:
+        """Sequence number up to which the recorded values of a run are indexed here."""
+        return self._values.known_until(tenant, run_id)
+
+    def foresee(self, key: CallKey, loaded: LoadedCall, values_after: int) -> None:
+        """Take what was read about a call that will be visited next."""
+        self._foreseen.put(key, loaded, values_after)
 
     async def execute(self, request: ExecuteTool) -> CallResult:
         """Perform a visit.
@@ -74,8 +84,9 @@ class Gate:
     async def _load(self, request: ExecuteTool) -> Visit:
         agent = await self._engine.definition(request.tenant, request.definition)
         known = self._values.known_until(request.tenant, request.run_id)
-        loaded = await load_call(
-            self._engine.db, key_of(request), agent=agent.name, tool=request.tool, values_after=known
+        key = key_of(request)
+        loaded = self._foreseen.take(key, known) or await load_call(
+            self._engine.db, key, agent=agent.name, tool=request.tool, values_after=known
         )
         if loaded is None:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")

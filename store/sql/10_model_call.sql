@@ -7,8 +7,11 @@ create function reserve_model_call(
     p_overhead_tokens bigint, p_output_tokens bigint,
     p_input_price bigint, p_output_price bigint, -- micro-dollars per million tokens, the dearest that can apply
     p_limit_steps int, p_limit_tokens bigint, p_limit_micros bigint,
+    p_known_seq int, p_known_tokens bigint, -- messages up to that one are known to the caller, and so many tokens
     out kind text, -- stored, reserved, limit, closed, absent
-    out fence int, out limit_name text, out control text, out messages text,
+    out fence int, out limit_name text, out control text,
+    out messages text, -- of reserved: those after p_known_seq; of stored: the answer
+    out message_seq int, out message_tokens bigint, -- the last of them, and the tokens of all that were returned
     out tokens_lost bigint, out micros_lost bigint
 ) language plpgsql as $$
 declare
@@ -41,9 +44,10 @@ begin
     s.micros_reserved := s.micros_reserved - coalesce(j.micros_reserved, 0);
 
     select coalesce(sum(m.tokens), 0), '[' || string_agg(m.content, ',' order by m.seq) || ']'
-        into input_tokens, messages
-        from messages m where m.tenant = p_tenant and m.run_id = p_run;
-    input_tokens := input_tokens + p_overhead_tokens;
+        into message_tokens, messages
+        from messages m where m.tenant = p_tenant and m.run_id = p_run and m.seq > p_known_seq;
+    message_seq := s.message_seq;
+    input_tokens := p_known_tokens + message_tokens + p_overhead_tokens;
     need_tokens := input_tokens + p_output_tokens;
     need_micros := ceil(input_tokens * p_input_price / 1e6) + ceil(p_output_tokens * p_output_price / 1e6);
     limit_name := case
@@ -93,7 +97,12 @@ create function settle_model_call(
     p_tokens bigint, p_micros bigint, p_control text,
     p_contents text[], p_calls int[], p_estimates int[], -- messages: the answer, then what the model is told about it
     p_audit text,
-    out kind text -- settled, or lost: a later attempt took over
+    p_agent text, p_tool text, p_values_after int, -- the first call that the answer proposes, if any: it is loaded as well
+    out kind text, -- settled, or lost: a later attempt took over
+    -- as `load_call`
+    out known boolean, out stored text, out stored_decision text, out stored_message text, out proposal text,
+    out run json, out agent json, out effect json, out settled_visit int, out counted boolean,
+    out halted_by text, out now_s bigint, out recorded text, out recorded_seq int
 ) language plpgsql as $$
 declare
     s run_state;
@@ -121,4 +130,12 @@ begin
             micros_used = s.micros_used + p_micros, micros_reserved = s.micros_reserved - j.micros_reserved
         where r.tenant = p_tenant and r.run_id = p_run;
     kind := 'settled';
+    if p_tool is not null then
+        -- What the gate asks first, in one statement less. It holds only as long as `admit_call` finds nothing changed.
+        select l.known, l.stored, l.stored_decision, l.stored_message, l.proposal, l.run, l.agent, l.effect,
+                l.settled_visit, l.counted, l.halted_by, l.now_s, l.recorded, l.recorded_seq
+            into known, stored, stored_decision, stored_message, proposal, run, agent, effect,
+                settled_visit, counted, halted_by, now_s, recorded, recorded_seq
+            from load_call(p_tenant, p_run, p_step, 0, 1, p_agent, p_tool, p_values_after) l;
+    end if;
 end $$;

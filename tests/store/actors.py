@@ -41,7 +41,7 @@ async def model_attempt(world: World, run_id: str, step: int, chance: random.Ran
         world.db, TENANT, run_id, step,
         SettledAnswer(
             fence=reservation.fence, tokens=tokens, micros=tokens, control="{}", audit=json.dumps({"replied": step}),
-            messages=[('{"role":"assistant"}', None, 7)],
+            messages=[('{"role":"assistant"}', None, 7)], agent=AGENT, first_tool=None, values_after=0,
         ),
     )  # fmt: skip
 

@@ -56,14 +56,17 @@ async def succeeded(world: World, key: CallKey) -> None:
     assert await finish_call(world.db, key, done)
 
 
-ANSWER = SettledAnswer(fence=1, tokens=40, micros=50, control="{}", audit="{}", messages=[('{"role":"a"}', None, 5)])
+ANSWER = SettledAnswer(
+    fence=1, tokens=40, micros=50, control="{}", audit="{}", messages=[('{"role":"a"}', None, 5)],
+    agent=AGENT, first_tool=None, values_after=0,
+)  # fmt: skip
 
 
 async def test_an_answer_is_settled_once(world: World) -> None:
     reservation = await reserve_model_call(world.db, TENANT, world.runs[0], 1, BOUNDS)
     assert reservation.kind == "reserved"
     settled = [await settle_model_call(world.db, TENANT, world.runs[0], 1, ANSWER) for _ in range(2)]
-    assert settled == [True, False]
+    assert [found.kind for found in settled] == ["settled", "lost"]
     assert (await state_of(world))["tokens_used"] == 40
     assert (await reserve_model_call(world.db, TENANT, world.runs[0], 1, BOUNDS)).kind == "stored"
 
@@ -73,10 +76,30 @@ async def test_an_attempt_that_was_overtaken_settles_nothing_and_counts_as_charg
     reserved = (await state_of(world))["tokens_reserved"]
     second = await reserve_model_call(world.db, TENANT, world.runs[0], 1, BOUNDS)
     assert (second.fence, second.tokens_lost) == (first.fence + 1, reserved)
-    assert not await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=first.fence))
-    assert await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=second.fence))
+    overtaken = await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=first.fence))
+    holder = await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=second.fence))
+    assert (overtaken.kind, holder.kind) == ("lost", "settled")
     state = await state_of(world)
     assert (state["tokens_used"], state["tokens_reserved"]) == (reserved + 40, 0)
+
+
+async def test_a_settled_answer_brings_what_its_first_call_is_decided_on(world: World) -> None:
+    reservation = await reserve_model_call(world.db, TENANT, world.runs[0], 1, BOUNDS)
+    answer = replace(ANSWER, fence=reservation.fence, first_tool=READ)
+    settled = await settle_model_call(world.db, TENANT, world.runs[0], 1, answer)
+    assert settled.first_call is not None
+    assert settled.first_call == replace(await world.load(call_of(world), READ), now_s=settled.first_call.now_s)
+
+
+async def test_a_reservation_returns_only_the_messages_that_are_not_known(world: World) -> None:
+    first = await reserve_model_call(world.db, TENANT, world.runs[0], 1, BOUNDS)
+    await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=first.fence))
+    known = replace(BOUNDS, known_seq=first.message_seq, known_tokens=first.message_tokens)
+    whole = await reserve_model_call(world.db, TENANT, world.runs[0], 2, BOUNDS)
+    rest = await reserve_model_call(world.db, TENANT, world.runs[0], 2, known)
+    assert (rest.messages, rest.message_tokens) == ('[{"role":"a"}]', 5)
+    assert whole.message_seq == rest.message_seq == first.message_seq + 1
+    assert whole.messages == first.messages[:-1] + "," + rest.messages[1:]
 
 
 @pytest.mark.parametrize(("spare", "kind"), [(0, "reserved"), (-1, "limit")])
