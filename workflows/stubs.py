@@ -49,7 +49,13 @@ async def short(
 
 
 async def regular(
-    stub: ActivityStub[InT, OutT], argument: InT, *, activity_id: str, timeout_s: float, wait_s: float, summary: str
+    stub: ActivityStub[InT, OutT],
+    argument: InT,
+    *,
+    activity_id: str,
+    timeout_s: float,
+    wait_s: float,
+    summary: str = "",
 ) -> OutT:
     """An activity with events of its own, retried until `wait_s` has passed."""
     return await workflow.execute_activity(
@@ -61,7 +67,7 @@ async def regular(
         schedule_to_close_timeout=timedelta(seconds=wait_s + timeout_s),
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         retry_policy=_RETRY,
-        summary=summary,
+        summary=summary or None,
     )
 
 
@@ -75,7 +81,6 @@ async def call_model(
         activity_id=f"s{step}-model" + (f"-{attempt}" if attempt else ""),
         timeout_s=timeout_s + _SLACK_S,
         wait_s=wait_s,
-        summary=f"step {step}: model",
     )
 
 

@@ -22,6 +22,8 @@ declare
     need_micros bigint;
 begin
     perform set_config('countersign.tenant', p_tenant, true);
+    -- Not waited for until it is on disk: nothing is lost with it that `settle_model_call` does not make good.
+    perform set_config('synchronous_commit', 'off', true);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if not found then kind := 'absent'; return; end if;
     select * into j from journal r
@@ -113,7 +115,12 @@ begin
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
         and r.visit = 1;
-    if s.closed or j.state is distinct from 'reserved' or j.fence <> p_fence then kind := 'lost'; return; end if;
+    if j.state is null and not s.closed then
+        -- The database broke down before the reservation was on disk. The answer was paid for, and is settled as it is.
+        insert into journal (tenant, run_id, step, call, visit, state, fence)
+            values (p_tenant, p_run, p_step, -1, 1, 'reserved', p_fence) returning * into j;
+    end if;
+    if s.closed or j.state <> 'reserved' or j.fence <> p_fence then kind := 'lost'; return; end if;
     insert into messages (tenant, run_id, seq, step, call, tokens, content)
         select p_tenant, p_run, s.message_seq + n, p_step, c, e, t
         from unnest(p_contents, p_calls, p_estimates) with ordinality as m(t, c, e, n);

@@ -230,3 +230,16 @@ async def test_a_run_that_ends_leaves_no_effect_open(world: World) -> None:
     done = finished(under_way, WRITE, fence, state=EffectState.SUCCEEDED, effect_fence=effect_fence)
     assert not await finish_call(world.db, under_way, done)
     await world.check_chains()
+
+
+async def test_an_answer_whose_reservation_a_breakdown_lost_is_settled_all_the_same(world: World) -> None:
+    reservation = await reserve_model_call(world.db, TENANT, world.runs[0], 1, BOUNDS)
+    async with world.owner.connection() as owner:
+        await owner.execute("delete from journal where run_id = %s", (world.runs[0],))
+        await owner.execute("update run_state set tokens_reserved = 0, micros_reserved = 0")
+    settled = await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=reservation.fence))
+    state = await state_of(world)
+    assert settled.kind == "settled"
+    assert (state["tokens_used"], state["tokens_reserved"]) == (40, 0)
+    again = await settle_model_call(world.db, TENANT, world.runs[0], 1, replace(ANSWER, fence=reservation.fence))
+    assert again.kind == "lost"
