@@ -18,13 +18,14 @@ def replace_in_place(file: Path, text: str) -> None:
     Raises:
         SettingsError: it cannot be written; what stood there is in the file or beside it.
     """
+    content = text.encode("ascii") + b"\n"
     old = file.with_name(file.name + ".old")
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
         _write(os.open(old, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), file.read_bytes())
         file.chmod(mode | stat.S_IWUSR)
         try:
-            _write(os.open(file, os.O_WRONLY | os.O_TRUNC), text.encode("ascii") + b"\n")
+            _write(os.open(file, os.O_WRONLY | os.O_TRUNC), content)
         finally:
             file.chmod(mode)
         old.unlink()
