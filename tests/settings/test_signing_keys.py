@@ -1,6 +1,7 @@
 """Signing keys rotate without a moment in which nobody can sign, or in which what was signed cannot be verified."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,20 @@ def test_a_write_that_fails_leaves_the_keys_beside_the_file(tmp_path: Path, monk
     file = tmp_path / "key"
     before = key_set_text((new_key(),))
     file.write_text(before)
-    with pytest.raises(UnicodeEncodeError):
-        replace_in_place(file, "é")
-    assert before in {file.read_text(), file.with_name("key.old").read_text()}
+    write = os.fsync
+    done: list[int] = []
+
+    def full_disk(descriptor: int) -> None:
+        done.append(descriptor)
+        if len(done) == 2:
+            raise OSError(28, "No space left on device")
+        write(descriptor)
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(SettingsError, match=r"No space left.*key\.old"):
+        replace_in_place(file, "{}")
+    kept = file.with_name("key.old")
+    assert kept.read_text() == before
+    assert kept.stat().st_mode & 0o077 == 0
     with pytest.raises(SettingsError, match="cannot be written"):
         replace_in_place(tmp_path / "absent" / "key", before)
