@@ -19,6 +19,7 @@ from contracts.model import (
     ProposedCall,
     StopReason,
     ToolMessage,
+    ToolSchema,
     Usage,
 )
 
@@ -34,6 +35,7 @@ class ScriptedProvider:
 
     def __init__(self, fixture: Path) -> None:
         self.fixture = fixture
+        self._sized: tuple[tuple[ToolSchema, ...], int] = ((), 0)
 
     async def complete(self, request: ModelRequest, heartbeat: Heartbeat) -> ModelReply:
         """Answer from the fixture.
@@ -111,12 +113,11 @@ class ScriptedProvider:
 
     def _reply(self, request: ModelRequest, rule: Rule, draft: _Draft) -> ModelReply:
         text, calls, stop, detail = draft
-        # Ids follow from the conversation's length and content: the same request always gets the same answer.
+        # Ids follow from the conversation's length, beginning and end: the same request always gets the same answer.
         seed = hashlib.sha256(f"{len(request.messages)}".encode())
-        for message in request.messages:
+        for message in (*request.messages[:2], *request.messages[-2:]):
             seed.update("\0".join(_content(message)).encode("utf-8", "replace"))
         seen = sum(len(message.text) for message in request.messages)
-        offered = sum(len(tool.description) + len(_json(tool.parameters)) for tool in request.tools)
         said = len(text) + sum(len(tool) + len(arguments) for tool, arguments in calls)
         return ModelReply(
             text=text,
@@ -128,12 +129,18 @@ class ScriptedProvider:
             stop_detail=detail,
             usage=rule.usage
             or Usage(
-                input_tokens=-(-(seen + offered) // CHARACTERS_PER_TOKEN),
+                input_tokens=-(-(seen + self._offered(request.tools)) // CHARACTERS_PER_TOKEN),
                 output_tokens=-(-said // CHARACTERS_PER_TOKEN),
             ),
             served_model=f"scripted:{self.fixture.name}",
             request_id=f"scripted-{seed.hexdigest()[:20]}",
         )
+
+    def _offered(self, tools: tuple[ToolSchema, ...]) -> int:
+        """Characters of the tools' schemas. The same tools come with every call of a run: counted once."""
+        if self._sized[0] is not tools:
+            self._sized = (tools, sum(len(tool.description) + len(_json(tool.parameters)) for tool in tools))
+        return self._sized[1]
 
     def _failure(self, rule: Rule, fault: Fault) -> Exception:
         words = f"rule {rule.name!r} of fixture {self.fixture.name} says so"
