@@ -62,16 +62,15 @@ class IdentityNews:
 
     async def run(self) -> None:
         """Look until cancelled. A store that is down leaves what is known."""
-        async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_PUSH_TIMEOUT_S) as http:
-            while True:
-                try:
-                    await self.look()
-                    await asyncio.gather(*(self._push(http, name, each) for name, each in self._listeners.items()))
-                except StoreDown as error:
-                    _logger.warning("revoked credentials are not told: %s", error)
-                except Exception:
-                    _logger.exception("revoked credentials are not told")
-                await asyncio.sleep(_LOOK_EVERY_S)
+        while True:
+            try:
+                await self.look()
+                await self.tell()
+            except StoreDown as error:
+                _logger.warning("revoked credentials are not told: %s", error)
+            except Exception:
+                _logger.exception("revoked credentials are not told")
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Publish our keys, and read everybody's keys and the epochs."""
@@ -92,6 +91,18 @@ class IdentityNews:
         self._epochs = await news(self._dispatch)
         self._read_s = time.monotonic()
 
+    async def tell(self) -> None:
+        """Send the epochs to the services that do not know them yet; a service that fails is asked again later."""
+        waiting = [(name, each) for name, each in self._listeners.items() if each.told != self._epochs]
+        if not waiting:
+            return
+        async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_PUSH_TIMEOUT_S) as http:
+            await asyncio.gather(*(self._push(http, name, each) for name, each in waiting))
+
+    def untold(self) -> tuple[str, ...]:
+        """Services that take news and have not said that they know the newest."""
+        return tuple(name for name, each in self._listeners.items() if each.told != self._epochs)
+
     def key_set(self) -> str:
         """The public keys (JWKS). Our own are in it even while the store is down."""
         ours = {key.kid: key.public for key in self._issuer.keys.published(time.time())}
@@ -108,8 +119,8 @@ class IdentityNews:
             return None
 
     async def _push(self, http: httpx.AsyncClient, name: str, listener: "_Listener") -> None:
-        """Tell one service, when there is something new, until it says that it knows."""
-        if listener.told == self._epochs or time.monotonic() < listener.not_before_s:
+        """Tell one service."""
+        if time.monotonic() < listener.not_before_s:
             return
         statement, telling = self.statement(), dict(self._epochs)
         if statement is None:
@@ -135,6 +146,7 @@ class _Listener:
     def __init__(self, url: str) -> None:
         self.url = url
         self.told: dict[tuple[str, str, str], int] | None = None
+        """None: nothing yet, not even that nothing is revoked."""
         self.failures = 0
         self.not_before_s = 0.0
 
