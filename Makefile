@@ -13,6 +13,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 # CI must never pass because a peer or a browser was missing: there it is a failure, elsewhere a loud skip.
 export COUNTERSIGN_REQUIRE_PEERS ?= $(if $(filter true 1,$(CI)),1,)
 ARGS ?=
+# Test files that run side by side: most of their time they wait for servers.
+JOBS ?= 2
 
 .PHONY: help install node browser demo up test test-long check fmt histories bench lock clean
 
@@ -54,7 +56,7 @@ check: install  ## Lint, formatting, strict types, import rules
 	$(BIN)/lint-imports --no-logo
 
 test: install node browser check  ## Everything that must hold before a merge: check, then all tests but the long ones
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: install node browser  ## The long tests alone (minutes)
 	$(BIN)/pytest -m long $(ARGS)

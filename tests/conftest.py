@@ -34,6 +34,17 @@ SERVERS_PREFIX = "countersign-test-"
 FAST_AND_LOOSE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
 
 
+_LONGEST_ID = 60
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names of cases that are the same in every process: tests that run side by side are collected by each of them."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST_ID:
+        return argname  # perhaps with a random key in it; pytest numbers equal ones
+    name: object = getattr(val, "__name__", None)
+    return name if isinstance(name, str) else None
+
+
 @dataclass(frozen=True)
 class DatabaseAddresses:
     """A migrated database of one test."""

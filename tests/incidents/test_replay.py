@@ -66,7 +66,7 @@ TAMPERING: list[tuple[str, str, str, Callable[[Document], None], str]] = [
 
 
 @pytest.mark.req("H1")
-@pytest.mark.parametrize(("name", "activity", "part", "change", "what"), TAMPERING, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "activity", "part", "change", "what"), TAMPERING)
 async def test_a_changed_value_is_found_although_temporal_replays_it(
     name: str, activity: str, part: str, change: Callable[[Document], None], what: str
 ) -> None:
