@@ -1,6 +1,8 @@
 """The current policy bundle: read from files, parsed once, swapped whole when a file changes."""
 
 import logging
+import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +13,28 @@ from pydantic import ValidationError
 
 from activities.agent_policy import id_prefix, policy_mistakes
 from activities.registry import LoadedAgent, Registry
-from policy.bundle import Bundle, BundleError, PolicyFinding, base_findings, build_bundle, policies_of
+from policy.bundle import (
+    Bundle,
+    BundleError,
+    PolicyFinding,
+    base_findings,
+    build_bundle,
+    overlay_findings,
+    overlay_name,
+    policies_of,
+)
 from policy.ladder import Ladder
-from policy.schema import SchemaError, cedar_schema
+from policy.schema import cedar_schema
+from policy.tier import TierRules
 
-__all__ = ["BASE_POLICY", "Bundles", "load_ladder", "policy_files"]
+__all__ = ["BASE_POLICY", "Bundles", "load_ladder", "overlay_files", "policy_files", "tiers_of"]
 
 BASE_POLICY = Path(__file__).parent.parent / "policy" / "base.cedar"
 _BASE = "policy/base.cedar"
+_LADDER = "settings/ladder.yaml"
+_TIERS = "settings/tiers.yaml"
+_CEDAR = ".cedar"
+_TENANT = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SETTLED_S = 2
 """A file changed less than this ago may change again within one tick of its clock: it is read again."""
 _logger = logging.getLogger(__name__)
@@ -37,11 +53,20 @@ def load_ladder(file: Path) -> Ladder:
 
 
 def policy_files(registry: Registry, base: Path = BASE_POLICY) -> dict[str, Path]:
-    """The files whose policies hold, by the name under which findings and digests show them."""
+    """The files whose policies hold everywhere, by the name under which findings and digests show them."""
     files = {_BASE: base}
     for name, agent in registry.agents.items():
         files[_file_of(name)] = agent.folder / "policy.cedar"
     return files
+
+
+def overlay_files(folder: Path | None) -> dict[str, Path]:
+    """The overlay of each tenant that has one, by tenant."""
+    try:
+        names = sorted(os.listdir(folder)) if folder is not None else []  # noqa: PTH208 - at every decision: 3 µs
+    except FileNotFoundError:
+        return {}
+    return {name.removesuffix(_CEDAR): folder / name for name in names if name.endswith(_CEDAR) and folder is not None}
 
 
 @dataclass(frozen=True)
@@ -53,20 +78,33 @@ class _Held:
     """Whether none of them had changed just before."""
     texts: Mapping[str, str]
     """Contents by name; files that cannot be read are left out."""
+    unread: Mapping[str, str]
+    """Why, of those."""
     bundle: Bundle | BundleError
 
 
 class Bundles:
     """Hands out the current bundle, and never an older one.
 
-    A mistake in the base policy, the ladder or the tools' schema is an error at every decision: nothing is allowed. A
-    mistake in an agent's policy denies that agent everything, and the others go on. Until the files change again.
+    A mistake in the base policy, the ladder, the tiers or the tools' schema is an error at every decision: nothing is
+    allowed. A mistake in an agent's policy denies that agent everything, one in an overlay denies its tenant
+    everything, and the others go on. Until the files change again.
     """
 
-    def __init__(self, registry: Registry, ladder_file: Path, base: Path = BASE_POLICY) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        ladder_file: Path,
+        base: Path = BASE_POLICY,
+        *,
+        tiers_file: Path | None = None,
+        overlays_dir: Path | None = None,
+    ) -> None:
         self._registry = registry
-        self._ladder = ladder_file
-        self._files = policy_files(registry, base)
+        self._overlays = overlays_dir
+        self._files = {**policy_files(registry, base), _LADDER: ladder_file}
+        if tiers_file is not None:
+            self._files[_TIERS] = tiers_file
         self._held: _Held | None = None
         self._told: tuple[str, ...] = ()
 
@@ -77,45 +115,49 @@ class Bundles:
             policy.bundle.BundleError: the base policy, the ladder or the schema is wrong or cannot be read.
         """
         # Stamped before they are read: what changes in between is seen at the next call.
-        stamps = {name: _stamp(file) for name, file in [*self._files.items(), ("", self._ladder)]}
+        files = {**self._files, **{overlay_name(key): file for key, file in overlay_files(self._overlays).items()}}
+        stamps = {name: _stamp(file) for name, file in files.items()}
         held = self._held
         if held is None or held.stamps != stamps or not held.settled:
-            held = self._read(stamps, held)
+            held = self._read(files, stamps, held)
             self._held = held
         if isinstance(held.bundle, BundleError):
             raise held.bundle
         return held.bundle
 
-    def _read(self, stamps: Mapping[str, Stamp], before: _Held | None) -> _Held:
+    def _read(self, files: Mapping[str, Path], stamps: Mapping[str, Stamp], before: _Held | None) -> _Held:
         newest_ns = max(max(stamp[:2]) for stamp in stamps.values())
         settled = abs(time.time_ns() - newest_ns) > _SETTLED_S * 1_000_000_000
         texts: dict[str, str] = {}
         unread: dict[str, str] = {}
-        for name, file in [*self._files.items(), ("", self._ladder)]:
+        for name, file in files.items():
             try:
                 texts[name] = file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 unread[name] = f"cannot be read: {error.strerror if isinstance(error, OSError) else error.reason}"
-        if before is not None and before.texts == texts:
-            return _Held(stamps, settled, texts, before.bundle)
-        broken: dict[str, PolicyFinding] = {}
+        if before is not None and before.texts == texts and before.unread == unread:
+            return _Held(stamps, settled, texts, unread, before.bundle)
+        broken: dict[str, str] = {}
         try:
             bundle: Bundle | BundleError = self._build(texts, unread, broken)
         except BundleError as error:
             bundle = error
         self._tell(broken, bundle)
-        return _Held(stamps, settled, texts, bundle)
+        return _Held(stamps, settled, texts, unread, bundle)
 
-    def _build(self, texts: Mapping[str, str], unread: Mapping[str, str], broken: dict[str, PolicyFinding]) -> Bundle:
-        """Build; `broken` receives the agents whose own policy does not hold, and why."""
-        for name, where in ((_BASE, _BASE), ("", str(self._ladder))):
+    def _build(self, texts: Mapping[str, str], unread: Mapping[str, str], broken: dict[str, str]) -> Bundle:
+        """Build; `broken` receives whom a mistake denies everything, with the mistake."""
+        for name in (_BASE, _LADDER, _TIERS):
             if name in unread:
-                raise BundleError([PolicyFinding(where, 0, unread[name])])
+                raise BundleError([PolicyFinding(name, 0, unread[name])])
+        where = _LADDER
         try:
-            ladder = _ladder_of(texts[""])
+            ladder = _ladder_of(texts[_LADDER])
+            where = _TIERS
+            tiers = tiers_of(texts.get(_TIERS, ""))
+            where = "tools"
             schema = cedar_schema(self._registry.tools().values())
         except ValueError as error:
-            where = "tools" if isinstance(error, SchemaError) else str(self._ladder)
             raise BundleError([PolicyFinding(where, 0, _in_words(error))]) from None
         if missing := base_findings(_BASE, texts[_BASE]):
             raise BundleError(missing)
@@ -125,13 +167,23 @@ class Bundles:
             file = _file_of(name)
             finding = _finding(agent, file, texts.get(file), unread.get(file, ""), ladder, owners)
             if finding is not None:
-                broken[name] = finding
+                broken[f"agent {name}"] = finding.in_words()
             used[file] = texts[file] if finding is None else _denial(name, finding)
-        return build_bundle(used, schema, ladder)
+        overlays: dict[str, str] = {}
+        for tenant in overlay_files(self._overlays):
+            file = overlay_name(tenant)
+            if not _TENANT.fullmatch(tenant) or (file not in texts and file not in unread):
+                continue  # no tenant's name, or made since the files were listed: the next call sees it
+            found = overlay_findings(tenant, texts[file], schema, ladder) if file in texts else []
+            found += [PolicyFinding(file, 0, unread[file])] if file in unread else []
+            if found:
+                broken[f"tenant {tenant}"] = found[0].in_words()
+            overlays[tenant] = _tenant_denial(tenant, found[0]) if found else texts[file]
+        return build_bundle(used, schema, ladder, overlays=overlays, tiers=tiers)
 
-    def _tell(self, broken: Mapping[str, PolicyFinding], bundle: Bundle | BundleError) -> None:
+    def _tell(self, broken: Mapping[str, str], bundle: Bundle | BundleError) -> None:
         """Log what is wrong once for each change of it."""
-        told = [f"agent {name} is denied everything: {finding.in_words()}" for name, finding in broken.items()]
+        told = [f"{who} is denied everything: {words}" for who, words in broken.items()]
         if isinstance(bundle, BundleError):
             told.append(f"nothing is allowed: {bundle}")
         if told == list(self._told):
@@ -146,6 +198,18 @@ class Bundles:
 def _ladder_of(text: str) -> Ladder:
     try:
         return Ladder.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+
+
+def tiers_of(text: str) -> TierRules:
+    """The rules of a text; the usual ones of an empty text.
+
+    Raises:
+        ValueError: the text is not usable.
+    """
+    try:
+        return TierRules.model_validate(yaml.safe_load(text) or {})
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
 
@@ -193,13 +257,26 @@ def _owners(texts: Mapping[str, str], registry: Registry) -> dict[str, str]:
 
 
 def _denial(agent: str, finding: PolicyFinding) -> str:
-    """The one policy that stands in for a broken file."""
-    words = "".join(character for character in finding.in_words() if character.isprintable() and character not in '"\\')
+    """The one policy that stands in for an agent's broken file."""
     return (
         f'@id("{id_prefix(agent)}policy-broken")\n'
-        f'@reason("The policy of agent {agent} is broken, so everything is denied to it: {words[:300]}.")\n'
-        f'forbid (principal, action, resource) when {{ principal.name == "{agent}" }};\n'
+        f'@reason("The policy of agent {agent} is broken, so everything is denied to it: {_quotable(finding)}.")\n'
+        f'forbid (principal, action, resource) when {{ context.agent == "{agent}" }};\n'
     )
+
+
+def _tenant_denial(tenant: str, finding: PolicyFinding) -> str:
+    """The one policy that stands in for a tenant's broken overlay."""
+    return (
+        f'@id("{tenant}-overlay-broken")\n'
+        f'@reason("The overlay of this tenant is broken, so everything is denied in it: {_quotable(finding)}.")\n'
+        "forbid (principal, action, resource);\n"
+    )
+
+
+def _quotable(finding: PolicyFinding) -> str:
+    words = "".join(character for character in finding.in_words() if character.isprintable() and character not in '"\\')
+    return words[:300]
 
 
 def _in_words(error: Exception) -> str:

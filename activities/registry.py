@@ -133,6 +133,7 @@ class Registry:
             tools=tuple(_pinned(tool, file) for tool in agent.listed()),
             tool_schemas=tuple(schema.model_dump(mode="json") for schema in schemas),
             required_steps=dict(file.required_steps),
+            forbidden_after=dict(file.forbidden_after),
             postcondition=file.success.postcondition,
             fallback=file.fallback,
             vote_keys=dict(vote_keys),

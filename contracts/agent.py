@@ -12,6 +12,7 @@ from contracts.outgoing import OutputRule
 from contracts.tool import Effect, Tier
 
 __all__ = [
+    "UNTRUSTED_CONTENT",
     "AgentFile",
     "ApprovalTimes",
     "LimitsFile",
@@ -21,7 +22,6 @@ __all__ = [
     "PinnedTool",
     "RunLimits",
     "Stage",
-    "UNTRUSTED_CONTENT",
 ]
 
 Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]

@@ -14,9 +14,14 @@ __all__ = [
     "Denied",
     "GroupCount",
     "NeedsApproval",
+    "PrincipalVerdict",
     "Reason",
     "Requirement",
 ]
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class GroupCount(Record):
@@ -57,6 +62,8 @@ class AuthorizationRequest(Record):
     """Typed context without the grant: arguments, tier, stage, counters, budgets, labels, switches."""
     entities: tuple[JsonObject, ...]
     """The entity slice, in Cedar's JSON form."""
+    user: str = Field(default="", exclude_if=_is_empty)
+    """The user on whose behalf the agent acts, such as `User::"acme/lena"`: permitted is what both may do."""
 
 
 class Reason(Record):
@@ -66,6 +73,17 @@ class Reason(Record):
     """The policy's `@id`."""
     text: str
     """The policy's `@reason`, for people and for the model."""
+
+
+class PrincipalVerdict(Record):
+    """What policy said of one principal, where a call has two: the agent, and the user on whose behalf it acts."""
+
+    principal: str
+    """Cedar entity."""
+    allowed: bool
+    """Under what was granted; of `needs_approval`, under the requirement."""
+    policies: tuple[str, ...]
+    """Ids of the policies that determined it; none for a denial because nothing permits."""
 
 
 class Allowed(Record):
@@ -108,3 +126,5 @@ class DecisionRecord(Record):
     decision: Decision
     bundle_digest: Digest
     """Digest of policies, schema and ladder that decided."""
+    principals: tuple[PrincipalVerdict, ...] = Field(default=(), exclude_if=_is_empty)
+    """The agent's verdict and the user's, when it acts for one."""

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import cedarpy
 
@@ -12,6 +13,7 @@ from policy.cedar import CedarEngine, PolicyEngine
 from policy.cedar_text import CedarPolicy, CedarSyntax, cedar_policies
 from policy.ladder import Ladder
 from policy.rungs import unknown_rungs
+from policy.tier import TierRules
 
 __all__ = [
     "Bundle",
@@ -19,14 +21,26 @@ __all__ = [
     "PolicyFinding",
     "base_findings",
     "build_bundle",
+    "overlay_findings",
+    "overlay_name",
     "policies_of",
     "policy_findings",
 ]
 
 _ID = re.compile(r"[a-z][a-z0-9-]{2,79}")
 _SYNTAX = "not valid Cedar"
-_WALLS = ("base-tenant-wall", "base-halted", "base-disabled", "base-tier-ceiling", "base-stage-off")
+_WALLS = (
+    "base-tenant-wall", "base-halted", "base-disabled", "base-tier-ceiling", "base-stage-off", "base-outgoing-block",
+    "base-run-expired", "base-forbidden-after",
+)  # fmt: skip
 """What must hold whoever writes the rest. A base policy without one of them is a mistake, or a file half written."""
+NO_OVERLAYS: Mapping[str, str] = MappingProxyType({})
+USUAL_TIERS = TierRules()
+_UNLESS_FORBIDDEN = """
+@id("overlay-silent")
+@reason("The tenant's own policies do not forbid it.")
+permit (principal, action, resource);
+"""
 
 
 @dataclass(frozen=True)
@@ -60,32 +74,59 @@ class Bundle:
     ladder: Ladder
     texts: Mapping[str, str]
     """`@reason` by `@id`."""
+    overlays: Mapping[str, PolicyEngine] = field(default_factory=dict[str, PolicyEngine])
+    """By tenant: what narrows the policies there. Allows whatever the tenant's own policies do not forbid."""
+    tiers: TierRules = field(default_factory=TierRules)
+    """What raises the tier of a call."""
 
     def reasons(self, policies: tuple[str, ...]) -> tuple[Reason, ...]:
         """Determining policies with their reasons for people."""
         return tuple(Reason(policy=name, text=self.texts.get(name, "")) for name in policies)
 
 
-def build_bundle(files: Mapping[str, str], schema: str, ladder: Ladder) -> Bundle:
+def build_bundle(
+    files: Mapping[str, str],
+    schema: str,
+    ladder: Ladder,
+    *,
+    overlays: Mapping[str, str] = NO_OVERLAYS,
+    tiers: TierRules = USUAL_TIERS,
+) -> Bundle:
     """Parse, validate and digest.
 
     Args:
         files: Cedar text by file name; the name only serves messages and the digest.
         schema: what `policy.schema.cedar_schema` made.
         ladder: every requirement that policies may name.
+        overlays: Cedar text by tenant.
+        tiers: what raises the tier of a call.
 
     Raises:
         BundleError: with every finding.
     """
     findings = policy_findings(files, schema, ladder)
+    for tenant, text in overlays.items():
+        findings += overlay_findings(tenant, text, schema, ladder)
     if findings:
         raise BundleError(findings)
     text = "\n".join(files[name] for name in sorted(files))
     return Bundle(
-        digest=digest({"files": dict(files), "schema": schema, "ladder": ladder.model_dump(mode="json")}),
+        digest=digest(
+            {
+                "files": dict(files),
+                "schema": schema,
+                "ladder": ladder.model_dump(mode="json"),
+                "overlays": dict(overlays),
+                "tiers": tiers.model_dump(mode="json"),
+            }
+        ),
         engine=CedarEngine(text, schema),
         ladder=ladder,
-        texts={policy.id: policy.reason for text in files.values() for policy in policies_of(text)},
+        texts={
+            policy.id: policy.reason for text in (*files.values(), *overlays.values()) for policy in policies_of(text)
+        },
+        overlays={tenant: CedarEngine(f"{text}\n{_UNLESS_FORBIDDEN}", schema) for tenant, text in overlays.items()},
+        tiers=tiers,
     )
 
 
@@ -109,6 +150,29 @@ def policy_findings(files: Mapping[str, str], schema: str, ladder: Ladder) -> li
             found += _type_findings(name, files[name], parsed_schema)
         findings += sorted(found, key=lambda finding: finding.line)
     return findings
+
+
+def overlay_name(tenant: str) -> str:
+    """The file of a tenant's overlay, as findings show it."""
+    return f"settings/overlays/{tenant}.cedar"
+
+
+def overlay_findings(tenant: str, text: str, schema: str, ladder: Ladder) -> list[PolicyFinding]:
+    """Everything that is wrong with a tenant's overlay: as `policy_findings`, and that it only ever narrows."""
+    name = overlay_name(tenant)
+    findings = policy_findings({name: text}, schema, ladder)
+    policies = policies_of(text)
+    for policy in policies:
+        if policy.effect == "permit":
+            words = f"the permit {policy.id!r}: an overlay narrows what others permit. Write a forbid"
+            findings.append(PolicyFinding(name, policy.line, words))
+        if not policy.id.startswith(f"{tenant}-"):
+            words = f"the id {policy.id!r} must begin with {tenant}-, so that it meets no other policy's"
+            findings.append(PolicyFinding(name, policy.line, words))
+    if not policies and not findings:
+        # An editor empties a file before it writes it: what narrowed the tenant a moment ago must not be gone.
+        findings.append(PolicyFinding(name, 0, "holds no policy: remove the file where nothing is narrowed"))
+    return sorted(findings, key=lambda finding: finding.line)
 
 
 def base_findings(name: str, text: str) -> list[PolicyFinding]:

@@ -13,6 +13,8 @@ from contracts.base import JsonObject
 __all__ = ["CedarPolicy", "CedarSyntax", "cedar_policies"]
 
 _TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"?|;|\S', re.DOTALL)
+_PRINCIPAL_NAME: JsonObject = {".": {"left": {"Var": "principal"}, "attr": "name"}}
+_ACTING_AGENT: JsonObject = {".": {"left": {"Var": "context"}, "attr": "agent"}}
 _ARITHMETIC = frozenset({"+", "-", "*", "neg"})
 
 
@@ -42,15 +44,45 @@ class CedarPolicy:
     """Actions and action groups that it names in its head; empty when it is about every action."""
     body: JsonObject
     """The policy in Cedar's JSON form."""
+    text: str
+    """As it stands in the file, with its annotations."""
 
     def agents(self) -> tuple[str, ...]:
-        """Names of agents that it holds for: every `principal.name == "x"` that must hold for it to apply."""
+        """Names of agents whose calls alone it is about: each `principal.name == "x"` that must hold for it to apply.
+
+        Of a policy about users each `context.agent == "x"`: there `principal.name` is a user's.
+        """
+        own = () if self.principal_type == "User" else self._required(_PRINCIPAL_NAME)
+        return (*own, *self._required(_ACTING_AGENT))
+
+    def _required(self, value: JsonObject) -> tuple[str, ...]:
+        """Texts that an expression must equal for the policy to apply."""
         found: list[str] = []
         for condition in cast("list[JsonObject]", self.body.get("conditions", [])):
             if condition.get("kind") == "when":
                 for part in _conjuncts(cast("JsonObject", condition["body"])):
-                    found += _agent_named(part)
+                    found += _equals(part, value)
         return tuple(found)
+
+    @property
+    def principal_type(self) -> str:
+        """`Agent` or `User` where its head says `principal is …`; empty where it holds for both."""
+        head = cast("JsonObject", self.body["principal"])
+        return str(head["entity_type"]) if head.get("op") == "is" else ""
+
+    def concerns(self, principal_type: str, agent: str, action: str) -> bool:
+        """Whether it can match a call of this tool by this agent, asked of a principal of this type.
+
+        Action groups are taken to match, and so is the name of any user.
+        """
+        if self.principal_type not in ("", principal_type):
+            return False
+        named = self._required(_ACTING_AGENT)
+        if principal_type == "Agent":
+            named += self._required(_PRINCIPAL_NAME)
+        if named and agent not in named:
+            return False
+        return not self.actions or any(named == action or "." not in named for named in self.actions)
 
     def has_arithmetic(self) -> bool:
         """Whether it computes: an overflow is an error, and Cedar skips a forbid that errors."""
@@ -68,11 +100,13 @@ def cedar_policies(text: str) -> list[CedarPolicy | CedarSyntax]:
             continue
         if parsed["templates"]:
             found.append(CedarSyntax(line, "templates (?principal, ?resource) are not used here"))
-        found += [_policy(line, body) for body in cast("dict[str, JsonObject]", parsed["staticPolicies"]).values()]
+        found += [
+            _policy(line, body, part) for body in cast("dict[str, JsonObject]", parsed["staticPolicies"]).values()
+        ]
     return found
 
 
-def _policy(line: int, body: JsonObject) -> CedarPolicy:
+def _policy(line: int, body: JsonObject, text: str) -> CedarPolicy:
     notes = cast("dict[str, str | None]", body.get("annotations") or {})
     action = cast("JsonObject", body["action"])
     entities = cast("list[JsonObject]", action.get("entities") or ([action["entity"]] if "entity" in action else []))
@@ -83,6 +117,7 @@ def _policy(line: int, body: JsonObject) -> CedarPolicy:
         reason=notes.get("reason") or "",
         actions=tuple(str(entity["id"]) for entity in entities),
         body=body,
+        text=text,
     )
 
 
@@ -110,13 +145,12 @@ def _conjuncts(expression: JsonObject) -> Iterator[JsonObject]:
         yield expression
 
 
-def _agent_named(expression: JsonObject) -> list[str]:
+def _equals(expression: JsonObject, wanted: JsonObject) -> list[str]:
+    """The text that an expression says the wanted one equals, if it says so."""
     equals = expression.get("==")
     if not isinstance(equals, dict):
         return []
-    name: JsonObject = {".": {"left": {"Var": "principal"}, "attr": "name"}}
-    sides = (equals["left"], equals["right"])
-    other = [side for side in sides if side != name]
+    other = [side for side in (equals["left"], equals["right"]) if side != wanted]
     value = other[0].get("Value") if len(other) == 1 and isinstance(other[0], dict) else None
     return [value] if isinstance(value, str) else []
 

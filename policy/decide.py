@@ -1,16 +1,55 @@
 """The decision: without a grant, then up the ladder, or with the grant that is really held."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from contracts.decision import Allowed, AuthorizationRequest, Decision, DecisionRecord, Denied, NeedsApproval
+from contracts.decision import (
+    Allowed,
+    AuthorizationRequest,
+    Decision,
+    DecisionRecord,
+    Denied,
+    NeedsApproval,
+    PrincipalVerdict,
+    Requirement,
+)
 from policy.bundle import Bundle
 from policy.cedar import Evaluation
 
-__all__ = ["decide"]
+__all__ = ["Answer", "Tried", "ask", "decide", "tried"]
+
+_SILENT = Evaluation(allowed=True, policies=())
+"""Of a tenant without an overlay."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What policy says of a call under one grant: of the agent, and of the user on whose behalf it acts."""
+
+    allowed: bool
+    policies: tuple[str, ...]
+    """Ids of the determining policies, sorted: of an allow all permits, of a denial the policies that deny."""
+    errors: tuple[str, ...]
+    principals: tuple[PrincipalVerdict, ...]
+    """One for each principal; empty where the agent acts for nobody."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A rung of the ladder and what policy says once it is granted."""
+
+    rung: Requirement | None
+    """None: what is held, or nothing."""
+    answer: Answer
 
 
 def decide(
-    bundle: Bundle, request: AuthorizationRequest, *, granted: Sequence[str] = (), approvers: int = 0
+    bundle: Bundle,
+    request: AuthorizationRequest,
+    *,
+    granted: Sequence[str] = (),
+    approvers: int = 0,
+    checked: Sequence[str] = (),
 ) -> DecisionRecord:
     """Decide a call.
 
@@ -19,33 +58,84 @@ def decide(
         request: what is asked, complete but for the grant.
         granted: rungs that the presented grant satisfies; empty without one.
         approvers: how many distinct persons the presented grant has.
+        checked: checks that the call has passed.
 
     Returns:
         `allow`; `deny` when no rung of the ladder would help; else `needs_approval` with the lowest rung that would.
     """
+    steps = tried(bundle, request, granted=granted, approvers=approvers, checked=checked)
+    held, last = steps[0].answer, steps[-1]
+    decision: Decision
+    if last.answer.allowed and last.rung is None:
+        decision, answer = Allowed(reasons=bundle.reasons(held.policies)), held
+    elif last.answer.allowed and last.rung is not None:
+        asking = tuple(sorted({*held.policies, *last.answer.policies}))
+        decision, answer = NeedsApproval(requirement=last.rung, reasons=bundle.reasons(asking)), last.answer
+    else:
+        answer = last.answer if last.answer.errors else held
+        decision = Denied(reasons=bundle.reasons(answer.policies), errors=answer.errors)
     return DecisionRecord(
         request=request,
         granted=tuple(granted),
-        decision=_decision(bundle, request, granted, approvers),
+        decision=decision,
         bundle_digest=bundle.digest,
+        principals=answer.principals,
     )
 
 
-def _decision(bundle: Bundle, request: AuthorizationRequest, granted: Sequence[str], approvers: int) -> Decision:
-    held = bundle.engine.evaluate(request, granted, approvers)
-    if held.errors:
-        return _denied(bundle, held)
-    if held.allowed:
-        return Allowed(reasons=bundle.reasons(held.policies))
+def tried(
+    bundle: Bundle,
+    request: AuthorizationRequest,
+    *,
+    granted: Sequence[str] = (),
+    approvers: int = 0,
+    checked: Sequence[str] = (),
+) -> list[Tried]:
+    """What is held, then each rung in ascending order, until one allows or an evaluation fails."""
+    steps = [Tried(None, ask(bundle, request, granted, approvers, checked))]
     for rung in bundle.ladder.rungs:
-        hypothetical = bundle.engine.evaluate(request, bundle.ladder.implied_by(rung), rung.persons)
-        if hypothetical.errors:
-            return _denied(bundle, hypothetical)
-        if hypothetical.allowed:
-            asking = tuple(sorted({*held.policies, *hypothetical.policies}))
-            return NeedsApproval(requirement=rung, reasons=bundle.reasons(asking))
-    return _denied(bundle, held)
+        if steps[-1].answer.allowed or steps[-1].answer.errors:
+            break
+        steps.append(Tried(rung, ask(bundle, request, bundle.ladder.implied_by(rung), rung.persons, checked)))
+    return steps
 
 
-def _denied(bundle: Bundle, evaluation: Evaluation) -> Denied:
-    return Denied(reasons=bundle.reasons(evaluation.policies), errors=evaluation.errors)
+def ask(
+    bundle: Bundle, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
+) -> Answer:
+    """Put a request to every policy that has a say; all must allow it.
+
+    The organisation's and the agent's policies and the tenant's overlay, asked of the agent and of the user whom it
+    acts for.
+    """
+    found = _of_principal(bundle, request, granted, approvers, checked)
+    if not request.user:
+        return Answer(found.allowed, found.policies, found.errors, ())
+    acting = request.model_copy(update={"principal": request.user})
+    both = (found, _of_principal(bundle, acting, granted, approvers, checked))
+    allowed = all(one.allowed for one in both)
+    deciding = both if allowed else [one for one in both if not one.allowed]
+    return Answer(
+        allowed,
+        tuple(sorted({policy for one in deciding for policy in one.policies})),
+        tuple(error for one in both for error in one.errors),
+        tuple(
+            PrincipalVerdict(principal=name, allowed=one.allowed, policies=one.policies)
+            for name, one in zip((request.principal, request.user), both, strict=True)
+        ),
+    )
+
+
+def _of_principal(
+    bundle: Bundle, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str]
+) -> Evaluation:
+    main = bundle.engine.evaluate(request, granted, approvers, checked)
+    overlay = bundle.overlays.get(str(request.context.get("tenant")))
+    narrowed = overlay.evaluate(request, granted, approvers, checked) if overlay is not None else _SILENT
+    # Whatever an engine says of it: an evaluation that failed allows nothing.
+    errors = (*main.errors, *narrowed.errors)
+    if narrowed.allowed:
+        return Evaluation(allowed=main.allowed and not errors, policies=main.policies, errors=errors)
+    # Both kinds of denial are told: lifting one of them alone would not help.
+    denying = main.policies if not main.allowed else ()
+    return Evaluation(allowed=False, policies=tuple(sorted({*denying, *narrowed.policies})), errors=errors)

@@ -13,36 +13,56 @@ __all__ = ["SchemaError", "cedar_arguments", "cedar_schema"]
 
 _FIXED = """\
 entity Tenant;
-entity User in [Tenant] { name: String, tenant: String };
-entity Agent in [Tenant] { name: String, owner: String, tenant: String };
+entity User in [Tenant] {
+  name: String, tenant: String, enabled: Bool, groups: Set<String>, roles: Set<String>
+};
+entity Agent in [Tenant] {
+  name: String, owner: String, tenant: String, enabled: Bool, tier_ceiling: Long
+};
+entity Run in [Tenant] { tenant: String, agent: Agent, opened_s: Long, age_limit_s: Long };
 """
 _CONTEXT = {
     "tenant": "String",
+    "agent": "String",
+    "run": "Run",
     "stage": "String",
-    "enabled": "Bool",
     "halted": "Bool",
     "tier": "Long",
-    "tier_ceiling": "Long",
+    "tier_because": "Set<String>",
     "granted": "Set<String>",
     "approvers": "Long",
+    "checked": "Set<String>",
+    "break_glass": "Set<String>",
+    "outgoing": "Set<String>",
+    "outgoing_action": "String",
     "completed": "Set<String>",
     "missing_steps": "Set<String>",
+    "forbidden_after": "Set<String>",
     "calls": "Long",
+    "calls_today": "Long",
+    "money_today_minor": "Long",
     "tool_calls_left": "Long",
     "amount_minor": "Long",
     "currency": "String",
     "money_minor": "Long",
     "repeated": "Bool",
     "tainted": "Bool",
+    "tainted_arguments": "Set<String>",
+    "unproven": "Set<String>",
+    "intended": "Set<String>",
+    "requested": "Bool",
+    "requested_all": "Bool",
+    "spent": "Set<String>",
     "customer_visible": "Bool",
     "reversible": "Bool",
     "run_age_s": "Long",
     "now_s": "Long",
-    "on_behalf_of?": "String",
+    "data_class": "String",
+    "on_behalf_of?": "User",
 }
 _SCALARS = {"string": "String", "integer": "Long", "boolean": "Bool"}
 _TAKEN = frozenset(
-    {"Tenant", "User", "Agent", "Action", "String", "Long", "Bool", "Boolean", "Set", "Record", "Entity"}
+    {"Tenant", "User", "Agent", "Run", "Action", "String", "Long", "Bool", "Boolean", "Set", "Record", "Entity"}
 )
 """Names that a tool's resource cannot have: Cedar's own, and those of the entities above."""
 
@@ -100,7 +120,7 @@ def _action(tool: Tool) -> str:
     fields += [f'"{name.rstrip("?")}"{"?" if name.endswith("?") else ""}: {kind}' for name, kind in _CONTEXT.items()]
     return (
         f'action "{tool.name}" in ["{tool.effect}", "tier{tool.tier.value}"] appliesTo {{\n'
-        f"  principal: [Agent], resource: [{tool.resource_type}],\n"
+        f"  principal: [Agent, User], resource: [{tool.resource_type}],\n"
         f"  context: {{ {', '.join(fields)} }}\n}};"
     )
 

@@ -15,6 +15,7 @@ from activities.models import aclose_all
 from activities.outgoing import OutgoingRules
 from activities.registry import Registry
 from activities.run_activities import RunActivities
+from activities.sandbox import Boxes
 from activities.services import Services
 from settings import Settings
 from store.database import Database
@@ -36,7 +37,9 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
     """
     ladder = load_ladder(settings.ladder_file)
     registry = Registry.scan(settings.agents_dir, ladder)
-    bundles = Bundles(registry, settings.ladder_file)
+    bundles = Bundles(
+        registry, settings.ladder_file, tiers_file=settings.tiers_file, overlays_dir=settings.overlays_dir
+    )
     bundles.current()
     outgoing = OutgoingRules(settings.output_rules_file)
     outgoing.current()
@@ -51,12 +54,14 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
         credentials=credentials,
         services=services,
         outgoing=outgoing,
+        boxes=Boxes(settings.agents_dir),
         limits=LimitsBook(settings.limits_file),
     )
     async with database:
         try:
             yield engine
         finally:
+            await engine.boxes.close()
             await services.close()
             await credentials.close()
             await aclose_all()

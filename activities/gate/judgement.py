@@ -9,23 +9,26 @@ from pydantic import ValidationError
 
 from activities.engine import Engine
 from activities.gate.visit import Visit
+from activities.outgoing import outgoing_of
 from contracts.agent import Stage
 from contracts.approval import ApprovalBasis
 from contracts.canonical import digest
 from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, NeedsApproval
+from contracts.outgoing import Outgoing
 from contracts.run_activities import ApprovalOpened
 from contracts.tool import Tool
 from contracts.vote import Grant, Vote, VoteAccepted
 from policy.bundle import Bundle, BundleError
 from policy.decide import decide
 from policy.provenance import Trace
-from policy.request import CallFacts, authorization_request
+from policy.request import CallFacts, UserFacts, authorization_request
 from policy.votes import judge_vote, quorum, read_vote, satisfied
 from store.accounts import find_account
 from store.approvals import find_request
 
 __all__ = ["Judgement", "judge"]
 
+_NOBODY = UserFacts()
 _NO_BUNDLE = "sha256:" + "0" * 64
 
 
@@ -44,11 +47,15 @@ class Judgement:
 async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> Judgement:
     """Decide a visit under the current bundle. Whatever goes wrong on the way is a denial."""
     traces = visit.values.trace(visit.arguments)
-    request = authorization_request(facts_of(visit, repeated=repeated), visit.agent, tool, visit.arguments, traces)
+    facts = facts_of(visit, repeated=repeated, user=await _user_of(engine, visit)).model_copy(
+        update={"outgoing": _outgoing(engine, visit, tool)}
+    )
     try:
         bundle = engine.bundles.current()
     except (BundleError, OSError, ValidationError) as error:
+        request = authorization_request(facts, visit.agent, tool, visit.arguments, traces)
         return Judgement(_refused(request, f"the policies cannot be used: {error}"[:500]), traces)
+    request = authorization_request(facts, visit.agent, tool, visit.arguments, traces, bundle.tiers)
     record = decide(bundle, request)
     if visit.request.grant is None or record.decision.kind != "needs_approval":
         return Judgement(record, traces)
@@ -60,7 +67,26 @@ async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> 
     return Judgement(granted, traces, request_id=visit.request.grant.request_id)
 
 
-def facts_of(visit: Visit, *, repeated: bool) -> CallFacts:
+def _outgoing(engine: Engine, visit: Visit, tool: Tool) -> Outgoing:
+    live = engine.registry.agents.get(visit.agent.name)
+    rules = live.file.output_rules if live else ()
+    return outgoing_of(engine.outgoing, rules, tool, visit.arguments, visit.records)
+
+
+async def _user_of(engine: Engine, visit: Visit) -> UserFacts:
+    """The user on whose behalf the run acts, as the accounts are now: nobody known, nothing allowed."""
+    name = visit.loaded.run.on_behalf_of
+    if name is None:
+        return UserFacts()
+    tenant = visit.request.tenant
+    async with engine.db.tenant(tenant) as cursor:
+        account = await find_account(cursor, tenant, name)
+    if account is None:
+        return UserFacts()
+    return UserFacts(enabled=not account.disabled, groups=account.groups, roles=account.roles)
+
+
+def facts_of(visit: Visit, *, repeated: bool, user: UserFacts = _NOBODY) -> CallFacts:
     """What the store said, as policy takes it. An agent without a state in the tenant is off.
 
     Counters are those before this call: one that an earlier attempt admitted must not stand in its own way.
@@ -85,6 +111,7 @@ def facts_of(visit: Visit, *, repeated: bool) -> CallFacts:
         tool_calls=run.tool_calls - own.total(),
         tainted=run.tainted,
         repeated=repeated,
+        user=user,
         opened_s=run.opened_s,
         now_s=visit.loaded.now_s,
     )
@@ -115,7 +142,7 @@ async def _check_grant(
             request_id=stored.request_id,
             digest=digest(basis),
             requirement=asked.requirement,
-            tier=int(visit.pinned.tier),
+            tier=stored.tier,
             opened_at=int(stored.opened_at.timestamp()),
             sla_at=int(stored.sla_at.timestamp()),
             expires_at=int(stored.expires_at.timestamp()),

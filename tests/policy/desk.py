@@ -11,7 +11,7 @@ from policy.cedar import entity_name
 from policy.ladder import Ladder
 from policy.schema import cedar_schema
 
-__all__ = ["AGENT", "LADDER", "PERMIT_ALL", "Deed", "bundle_of", "declared", "request_for"]
+__all__ = ["AGENT", "LADDER", "PERMIT_ALL", "USERS_PERMIT", "Deed", "bundle_of", "declared", "request_for"]
 
 AGENT = "desk"
 LADDER = Ladder.model_validate(
@@ -64,6 +64,12 @@ def bundle_of(ladder: Ladder = LADDER, **files: str) -> Bundle:
     return build_bundle(files, cedar_schema([READ, WRITE]), ladder)
 
 
+USERS_PERMIT = """
+@id("desk-users") @reason("Whoever is of the desk may have everything done.")
+permit (principal is User, action, resource) when { principal.groups.contains("desk") };
+"""
+
+
 def request_for(
     action: str = "desk.read",
     *,
@@ -71,32 +77,61 @@ def request_for(
     home: str = "acme",
     place: str = "acme",
     context: Mapping[str, object] = MappingProxyType({}),
+    attributes: Mapping[str, object] = MappingProxyType({}),
+    user: Mapping[str, object] | None = None,
 ) -> AuthorizationRequest:
-    """What the gate asks about a call on a quiet day; `context` changes it."""
+    """What the gate asks about a call on a quiet day; `context` and `attributes` (of the agent) change it.
+
+    `user` are attributes of the one on whose behalf the agent acts.
+    """
     usual: JsonObject = {
         "args": {"key": "1", "count": 0},
         "provenance": {},
         "tenant": "acme",
+        "agent": principal,
+        "run": {"__entity": {"type": "Run", "id": "acme/run-1"}},
         "stage": "limited_autonomy",
-        "enabled": True,
         "halted": False,
         "tier": 0 if action.endswith("read") else 1,
-        "tier_ceiling": 4,
+        "tier_because": ["declared"],
         "completed": [],
         "missing_steps": [],
+        "forbidden_after": [],
         "calls": 0,
+        "calls_today": 0,
+        "money_today_minor": 0,
         "tool_calls_left": 10,
         "amount_minor": 0,
         "currency": "",
         "money_minor": 0,
         "repeated": False,
         "tainted": False,
+        "tainted_arguments": [],
+        "unproven": [],
+        "intended": [],
+        "requested": False,
+        "requested_all": False,
+        "spent": [],
         "customer_visible": False,
         "reversible": False,
+        "data_class": "internal",
         "run_age_s": 1,
         "now_s": 1_800_000_000,
+        "outgoing": [],
+        "outgoing_action": "none",
+        "break_glass": [],
     }
-    agent = {"name": principal, "owner": "me", "tenant": home}
+    agent = {"name": principal, "owner": "me", "tenant": home, "enabled": True, "tier_ceiling": 4} | dict(attributes)
+    run = {"tenant": "acme", "agent": _named("Agent", f"{home}/{principal}"), "opened_s": 1, "age_limit_s": 3_600}
+    entities: list[tuple[str, str, Mapping[str, object]]] = [
+        ("Agent", f"{home}/{principal}", agent),
+        ("Thing", f"{place}/1", {"tenant": place, "key": "1"}),
+        ("Run", "acme/run-1", run),
+    ]
+    if user is not None:
+        known: JsonObject = {"name": "uma", "tenant": "acme", "enabled": True, "groups": [], "roles": []}
+        entities.append(("User", "acme/uma", {**known, **user}))
+        usual["on_behalf_of"] = _named("User", "acme/uma")
     return AuthorizationRequest.model_validate(
         {
             "principal": entity_name("Agent", f"{home}/{principal}"),
@@ -104,12 +139,12 @@ def request_for(
             "resource": entity_name("Thing", f"{place}/1"),
             "context": usual | dict(context),
             "entities": [
-                {"uid": {"type": "Agent", "id": f"{home}/{principal}"}, "attrs": agent, "parents": []},
-                {
-                    "uid": {"type": "Thing", "id": f"{place}/1"},
-                    "attrs": {"tenant": place, "key": "1"},
-                    "parents": [],
-                },
+                {"uid": {"type": kind, "id": name}, "attrs": attrs, "parents": []} for kind, name, attrs in entities
             ],
+            "user": "" if user is None else entity_name("User", "acme/uma"),
         }
     )
+
+
+def _named(kind: str, identity: str) -> JsonObject:
+    return {"__entity": {"type": kind, "id": identity}}

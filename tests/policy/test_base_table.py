@@ -44,6 +44,8 @@ class Cell:
     halted: bool = False
     at_home: bool = True
     """Whether the agent is one of the tenant."""
+    outgoing: str = "none"
+    """What the output rules want."""
     own_place: bool = True
     """Whether what it acts on is the tenant's."""
 
@@ -54,7 +56,7 @@ def expected(cell: Cell) -> str:
         return "deny"
     if cell.missing or cell.tier > cell.ceiling or cell.stage is Stage.OFF:
         return "deny"
-    if not permitted(cell):
+    if not permitted(cell) or cell.outgoing == "block":
         return "deny"
     drafts = cell.tier <= 1
     if cell.write and cell.stage in {Stage.SHADOW, Stage.READ_ONLY}:
@@ -63,6 +65,8 @@ def expected(cell: Cell) -> str:
         return "deny"
     persons = {3: 1, 4: 2}.get(cell.tier, 0)
     if cell.write and (cell.repeated or (cell.stage is Stage.GATED_WRITES and not drafts)):
+        persons = max(persons, 1)
+    if cell.outgoing == "ask":
         persons = max(persons, 1)
     if cell.held >= persons:
         return "allow"
@@ -89,7 +93,8 @@ def cells() -> list[Cell]:
     walls: list[dict[str, bool]] = [{"enabled": False}, {"halted": True}, {"at_home": False}, {"own_place": False}]
     low = [replace(cell, ceiling=ceiling) for cell in best for ceiling in range(4)]
     pairs = [one | other for one, other in itertools.combinations(walls, 2)]
-    return [*weighed, *low, *(replace(cell, **wall) for cell in best for wall in (*walls, *pairs))]
+    sent = [replace(cell, outgoing=action) for cell in best for action in ("ask", "block")]
+    return [*weighed, *low, *sent, *(replace(cell, **wall) for cell in best for wall in (*walls, *pairs))]
 
 
 CELLS = cells()
@@ -107,10 +112,10 @@ def decided(bundle: Bundle, cell: Cell) -> str:
             "stage": cell.stage.value,
             "repeated": cell.repeated,
             "missing_steps": ["desk.read"] if cell.missing else [],
-            "tier_ceiling": cell.ceiling,
-            "enabled": cell.enabled,
             "halted": cell.halted,
+            "outgoing_action": cell.outgoing,
         },
+        attributes={"tier_ceiling": cell.ceiling, "enabled": cell.enabled},
     )
     granted = {0: (), 1: ("one-finance",), 2: ("one-finance", "two-finance")}[cell.held]
     decision = decide(bundle, request, granted=granted, approvers=cell.held).decision

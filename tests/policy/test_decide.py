@@ -130,8 +130,8 @@ def test_an_error_that_only_a_grant_brings_about_is_a_denial_too() -> None:
         {"tier": None},
         {"tier": 0.0},
         {"tier": 2**63},
-        {"enabled": 1},
-        {"enabled": "true"},
+        {"run": "run-1"},
+        {"run": {"__entity": {"type": "Thing", "id": "acme/1"}}},
         {"halted": None},
         {"completed": "crm.read"},
         {"completed": [1]},
@@ -203,8 +203,10 @@ def test_an_identity_of_any_characters_stays_one_identity(identity: str) -> None
 class Broken:
     """An engine that cannot decide."""
 
-    def evaluate(self, request: AuthorizationRequest, granted: Sequence[str], approvers: int) -> Evaluation:
-        del request, granted, approvers
+    def evaluate(
+        self, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
+    ) -> Evaluation:
+        del request, granted, approvers, checked
         return Evaluation(allowed=True, policies=("desk-everything",), errors=("something is wrong",))
 
 
