@@ -30,6 +30,8 @@ class Start:
     """The kill switch that holds."""
     not_after_s: int
     """Of `started`: no credential of the attempt may be valid after this. Unix seconds."""
+    epoch: int = 0
+    """Of `started`: revocation epoch of its credentials."""
 
 
 async def start_effect(
@@ -40,7 +42,9 @@ async def start_effect(
         "select * from start_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (key.tenant, key.run_id, key.step, key.call, fence, agent, tool, lease_s, credential_s),
     )
-    return Start(kind=row["kind"], detail=row["detail"] or "", not_after_s=row["not_after_s"] or 0)
+    return Start(
+        kind=row["kind"], detail=row["detail"] or "", not_after_s=row["not_after_s"] or 0, epoch=row["epoch"] or 0
+    )
 
 
 async def renew_lease(db: Database, key: CallKey, fence: int, *, lease_s: float, credential_s: float) -> int | None:

@@ -40,11 +40,11 @@ __all__ = [
 class ModelReservation:
     """What `reserve_model_call` found or did."""
 
-    kind: Literal["stored", "reserved", "limit", "closed", "absent"]
+    kind: Literal["stored", "reserved", "limit", "halted", "closed", "absent"]
     fence: int
     limit: str
     control: str
-    """Of `stored`: the settled result without its content."""
+    """Of `stored`: the settled result without its content. Of `halted`: by what."""
     messages: str
     """Of `reserved`: the messages after those that were known, as a JSON list. Of `stored`: the assistant's message."""
     message_seq: int
@@ -60,6 +60,7 @@ class ModelReservation:
 class ModelBounds:
     """What a model call may take at most, and the run in all. Prices are micro-dollars per million tokens."""
 
+    agent: str
     overhead_tokens: int
     """Input beyond the messages: tool schemas, framing."""
     output_tokens: int
@@ -79,9 +80,10 @@ async def reserve_model_call(
 ) -> ModelReservation:
     """Reserve tokens and cost for the step's model call, or return what an earlier attempt settled."""
     row = await db.call(
-        "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (tenant, run_id, step, bounds.overhead_tokens, bounds.output_tokens, bounds.input_price, bounds.output_price,
-         bounds.limit_steps, bounds.limit_tokens, bounds.limit_micros, bounds.known_seq, bounds.known_tokens),
+         bounds.limit_steps, bounds.limit_tokens, bounds.limit_micros, bounds.known_seq, bounds.known_tokens,
+         bounds.agent),
     )  # fmt: skip
     return ModelReservation(
         kind=row["kind"],
@@ -266,6 +268,8 @@ class Admission:
     effect_fence: int
     detail: str
     """The switch, the limit, the other call with the same deed, or `repeated` where that alone was stale."""
+    epoch: int = 0
+    """Of an admitted read: revocation epoch of its credentials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +305,11 @@ async def admit_call(db: Database, key: CallKey, request: AdmissionRequest) -> A
          request.limit_tool_calls, json.dumps(request.effect) if request.effect is not None else None),
     )  # fmt: skip
     return Admission(
-        kind=row["kind"], fence=row["fence"] or 0, effect_fence=row["effect_fence"] or 0, detail=row["detail"] or ""
+        kind=row["kind"],
+        fence=row["fence"] or 0,
+        effect_fence=row["effect_fence"] or 0,
+        detail=row["detail"] or "",
+        epoch=row["epoch"] or 0,
     )
 
 

@@ -23,12 +23,14 @@ _CREDENTIAL_S = LEASE_S + CREDENTIAL_LIFETIME_S
 class Lease:
     """A started effect. The fence in the store decides who holds it; this says only when its holder must stop."""
 
-    def __init__(self, db: Database, key: CallKey, fence: int, asked_at_s: float, not_after_s: int) -> None:
+    def __init__(self, db: Database, key: CallKey, fence: int, asked_at_s: float, began: Start) -> None:
         self._db = db
         self._key = key
         self._fence = fence
         self._until_s = asked_at_s + LEASE_S
-        self.not_after_s = not_after_s
+        self.epoch = began.epoch
+        """Revocation epoch of its credentials. A renewal does not raise it: who was revoked meanwhile sends no more."""
+        self.not_after_s = began.not_after_s
         """When its credentials must end (Unix seconds): a holder that slept through its lease cannot send any more."""
 
     @property
@@ -52,7 +54,7 @@ async def start(db: Database, key: CallKey, fence: int, *, agent: str, tool: str
     """From prepared to in_flight: a lease, or why there is none."""
     asked_at_s = time.monotonic()
     began = await start_effect(db, key, fence, agent=agent, tool=tool, lease_s=LEASE_S, credential_s=_CREDENTIAL_S)
-    return Lease(db, key, fence, asked_at_s, began.not_after_s) if began.kind == "started" else began
+    return Lease(db, key, fence, asked_at_s, began) if began.kind == "started" else began
 
 
 @asynccontextmanager

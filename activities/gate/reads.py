@@ -18,7 +18,7 @@ async def perform_read(
     """Run a read within its attempts, and tell the model its output or why there is none."""
     attempt = 0
     while True:
-        found = await attempt_tool(engine, visit, tool)
+        found = await attempt_tool(engine, visit, tool, epoch=admission.epoch)
         attempt += 1
         if found.kind == "done":
             ended = Ended(status=CallStatus.RAN, attempts=attempt, output=found.output)

@@ -14,6 +14,7 @@ from activities.services import CallContext
 from activities.transcript import shown_output
 from contracts.base import JsonObject
 from contracts.tool import Ambiguous, Effect, Preview, Probe, RateLimited, RefusedBeforeSend, Rejected, Tool
+from store.revocations import current_epoch
 
 __all__ = ["Attempt", "attempt_tool", "context_of", "pause_before", "preview_of", "probe_effect"]
 
@@ -35,13 +36,18 @@ class Attempt:
     """Of `rejected`: whether it also tells that nothing happened under this key before."""
 
 
-async def attempt_tool(engine: Engine, visit: Visit, tool: Tool, *, not_after_s: int | None = None) -> Attempt:
+async def attempt_tool(
+    engine: Engine, visit: Visit, tool: Tool, *, epoch: int, not_after_s: int | None = None
+) -> Attempt:
     """Run a tool's function once, within its timeout. Never raises but for cancellation.
 
-    `not_after_s` is when its credentials must end (Unix seconds): that of the lease, for a write.
+    `not_after_s` is when its credentials must end (Unix seconds): that of the lease, for a write. `epoch` is the
+    revocation epoch that they carry: that of the lease, or of the admission of a read.
     """
     may_write = tool.effect is Effect.WRITE
-    context = context_of(engine, visit, tool, visit.arguments, may_write=may_write, not_after_s=not_after_s)
+    context = context_of(
+        engine, visit, tool, visit.arguments, may_write=may_write, epoch=epoch, not_after_s=not_after_s
+    )
     try:
         typed = tool.args_model.model_validate(visit.arguments)
         async with asyncio.timeout(tool.timeout_s):
@@ -72,9 +78,10 @@ async def probe_effect(engine: Engine, visit: Visit, tool: Tool) -> Probe:
     """Ask the service what became of the effect key. Whatever goes wrong is `unclear`."""
     if tool.probe is None:
         return Probe(state="unclear")
-    context = context_of(engine, visit, tool, {"key": visit.effect_key}, may_write=False)
     typed = tool.args_model.model_validate(visit.arguments)
     try:
+        epoch = await _epoch_now(engine, visit, tool)
+        context = context_of(engine, visit, tool, {"key": visit.effect_key}, may_write=False, epoch=epoch)
         async with asyncio.timeout(tool.timeout_s):
             return await tool.probe(typed, context, visit.effect_key)
     except Exception as error:  # noqa: BLE001 - no answer is no proof
@@ -86,8 +93,9 @@ async def preview_of(engine: Engine, visit: Visit, tool: Tool) -> Preview | None
     """Before and after, for the approver; None where the tool has no preview or it could not be read."""
     if tool.preview is None:
         return None
-    context = context_of(engine, visit, tool, visit.arguments, may_write=False)
     try:
+        epoch = await _epoch_now(engine, visit, tool)
+        context = context_of(engine, visit, tool, visit.arguments, may_write=False, epoch=epoch)
         async with asyncio.timeout(tool.timeout_s):
             return await tool.preview(tool.args_model.model_validate(visit.arguments), context)
     except Exception as error:  # noqa: BLE001 - an approver can decide without it
@@ -95,8 +103,24 @@ async def preview_of(engine: Engine, visit: Visit, tool: Tool) -> Preview | None
         return None
 
 
+async def _epoch_now(engine: Engine, visit: Visit, tool: Tool) -> int:
+    """The revocation epoch, for what is asked beside a call."""
+    request = visit.request
+    async with engine.db.tenant(request.tenant) as cursor:
+        return await current_epoch(
+            cursor, tenant=request.tenant, run_id=request.run_id, agent=visit.agent.name, tool=tool.name
+        )
+
+
 def context_of(
-    engine: Engine, visit: Visit, tool: Tool, arguments: JsonObject, *, may_write: bool, not_after_s: int | None = None
+    engine: Engine,
+    visit: Visit,
+    tool: Tool,
+    arguments: JsonObject,
+    *,
+    may_write: bool,
+    epoch: int,
+    not_after_s: int | None = None,
 ) -> CallContext:
     """What the tool is given: its one service, credentials bound to these arguments, nothing else."""
     request = visit.request
@@ -110,6 +134,7 @@ def context_of(
         scopes=tool.scopes,
         effect_key=visit.effect_key if may_write else None,
         not_after_s=not_after_s,
+        epoch=epoch,
     )
     return CallContext(
         engine.services, engine.credentials, identity, arguments,

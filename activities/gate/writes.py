@@ -57,7 +57,7 @@ async def _send(engine: Engine, visit: Visit, tool: Tool, lease: Lease) -> Ended
     sent = visit.was_sent
     attempt = 0
     while True:
-        found = await attempt_tool(engine, visit, tool, not_after_s=lease.not_after_s)
+        found = await attempt_tool(engine, visit, tool, epoch=lease.epoch, not_after_s=lease.not_after_s)
         attempt += 1
         if found.kind == "done":
             return Ended(status=CallStatus.RAN, attempts=attempt, output=found.output, effect=EffectState.SUCCEEDED)

@@ -78,7 +78,8 @@ create function admit_call(
     p_limit_tool_calls int,
     p_effect json, -- of a write: tool_version, service, arguments_digest, arguments, natural_key, amount_minor, currency, request_id
     out kind text, -- admitted, recorded, stale, halted, limit, deed_open, stored
-    out fence int, out effect_fence int, out detail text
+    out fence int, out effect_fence int, out detail text,
+    out epoch bigint -- of an admitted read: what its credential carries; a write's is that of its lease
 ) language plpgsql as $$
 declare
     s run_state;
@@ -174,6 +175,7 @@ begin
                     + (p_effect ->> 'amount_minor')::bigint)) else s.money_minor end
         where r.tenant = p_tenant and r.run_id = p_run;
     kind := case p_verdict when 'record' then 'recorded' else 'admitted' end;
+    if p_verdict = 'read' then epoch := current_epoch(p_tenant, p_run, p_agent, p_tool); end if;
 end $$;
 
 drop function if exists deed_done;

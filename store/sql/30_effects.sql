@@ -6,7 +6,8 @@ create function start_effect( -- prepared -> in_flight: the last look before som
     p_lease_s double precision, p_credential_s double precision,
     out kind text, -- started, halted, lost
     out detail text,
-    out not_after_s bigint -- no credential of this attempt may be valid longer
+    out not_after_s bigint, -- no credential of this attempt may be valid longer
+    out epoch bigint -- revocation epoch of its credentials: what is revoked from now on ends them at services
 ) language plpgsql as $$
 begin
     perform set_config('countersign.tenant', p_tenant, true);
@@ -21,6 +22,7 @@ begin
             and r.state = 'prepared'
         returning floor(extract(epoch from r.credential_expires_at)) into not_after_s;
     kind := case when found then 'started' else 'lost' end;
+    epoch := current_epoch(p_tenant, p_run, p_agent, p_tool);
 end $$;
 
 drop function if exists renew_lease;
