@@ -10,9 +10,9 @@ from activities.agent_tools import ToolsImportError, ToolsModule, import_tools, 
 from activities.agent_yaml import AgentYaml, parse_agent_yaml
 from activities.finding import Finding
 from activities.models.schemas import tool_schema
-from contracts.agent import AgentFile
+from contracts.agent import UNTRUSTED_CONTENT, AgentFile
 from contracts.postcondition import Postcondition
-from contracts.tool import Tool
+from contracts.tool import Label, Tool
 from policy.ladder import Ladder
 from policy.schema import SchemaError, cedar_schema
 
@@ -165,10 +165,28 @@ def _check_names(found: AgentFolder, file: AgentFile) -> None:
         if _leads_to(tool, tool, file.required_steps, frozenset()):
             message = f"`{tool}` requires itself by its steps: it could never be called"
             report(line("required_steps", tool), "steps-circle", message, "Break the circle.")
+    _check_forbidden(found, file)
     for tool in file.approvals:
         if tool not in file.tools:
             message = f"approval times of `{tool}`, which is not listed"
             report(line("approvals", tool), "approvals-unlisted", message, "List the tool, or remove its times.")
+
+
+def _check_forbidden(found: AgentFolder, file: AgentFile) -> None:
+    """What `agent.yaml` says of forbidden combinations."""
+    report = _reporter(found, "agent.yaml")
+    for tool, steps in file.forbidden_after.items():
+        line = found.yaml.line("forbidden_after", tool)
+        for step in steps:
+            if step != UNTRUSTED_CONTENT and step not in file.tools:
+                message = f"`{tool}` is forbidden after `{step}`, which is not listed"
+                report(line, "forbidden-unlisted", message, f"List it, remove it, or write {UNTRUSTED_CONTENT}.")
+            if _leads_to(tool, step, file.required_steps, frozenset()):
+                message = f"`{tool}` is forbidden after `{step}`, which it requires: it could never be called"
+                report(line, "forbidden-required", message, "Drop one of the two.")
+        if tool not in file.tools:
+            message = f"`{tool}` is forbidden after something, but it is not listed"
+            report(line, "forbidden-unlisted", message, "List the tool, or remove it here.")
 
 
 def _leads_to(start: str, goal: str, steps: Mapping[str, tuple[str, ...]], seen: frozenset[str]) -> bool:
@@ -187,6 +205,12 @@ def _check_references(found: AgentFolder, file: AgentFile, module: ToolsModule) 
             report(
                 line("tools", position), "tool-unknown", f"`{tool}` is listed, but tools.py has no such tool", advice
             )
+    for tool, steps in file.forbidden_after.items():
+        for step in file.required_steps.get(tool, ()) if UNTRUSTED_CONTENT in steps else ():
+            if step in module.tools and Label.UNTRUSTED in module.tools[step].labels.values():
+                message = f"`{tool}` is forbidden after untrusted content, which `{step}` reads and it requires"
+                advice = "It could never be called: drop one of the two."
+                report(line("forbidden_after", tool), "forbidden-required", message, advice)
     name = file.success.postcondition
     if name != NO_POSTCONDITION:
         function = cast("object", getattr(module.module, name, None))
@@ -216,7 +240,7 @@ def _check_tools(found: AgentFolder, module: ToolsModule) -> None:
         if tool.compensation and tool.compensation not in module.tools:
             message = f"is undone by `{tool.compensation}`, which tools.py does not define"
             found.report_tool(tool, "compensation-unknown", message, "Define that tool, or correct the name.")
-        for label in set(tool.labels) - set(tool.output_model.model_fields):
+        for label in {path.partition(".")[0] for path in tool.labels} - set(tool.output_model.model_fields):
             message = f"labels `{label}`, which {tool.output_model.__name__} does not have"
             found.report_tool(tool, "label-unknown", message, "Label a field of the output.")
         try:

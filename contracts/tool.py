@@ -235,7 +235,12 @@ class Tool:
     preview: PreviewFunction | None
     """Reads before and after for the approver."""
     labels: Mapping[str, Label] = field(default_factory=dict[str, Label])
-    """Label per top-level output field; others are trusted."""
+    """Label per output field, by its path, such as `items.note`; what is inside has the label of what is around it,
+    others are trusted."""
+    free_text: tuple[str, ...] = ()
+    """Arguments that are prose: policy does not ask where they come from, only where contacts inside them do."""
+    requested_by: tuple[str, ...] = ()
+    """Words by which a person asks for this deed, each form spelled out, such as `pay` and `payment`."""
     rate_per_minute: int = 0
     """Calls in any 60 seconds of a tenant; 0: no limit of its own."""
     rate_per_day: int = 0
@@ -263,6 +268,11 @@ class Tool:
         return self.rate_per_day > 0 or self.money is not _no_money
 
     @property
+    def moves_money(self) -> bool:
+        """Whether its calls move money."""
+        return self.money is not _no_money
+
+    @property
     def has_natural_key(self) -> bool:
         """Whether it says how to recognise a deed that was done before."""
         return self.natural_key is not _no_natural_key
@@ -286,6 +296,8 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
     probe: ProbeFunction | None = None,
     preview: PreviewFunction | None = None,
     labels: Mapping[str, Label] | None = None,
+    free_text: tuple[str, ...] = (),
+    requested_by: tuple[str, ...] = (),
     rate_per_minute: int = 0,
     rate_per_day: int = 0,
     destinations: Callable[[Any], tuple[Destination, ...]] = _no_destinations,
@@ -319,6 +331,10 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
 
     def declare(function: Callable[[ArgsT, ToolContext], Awaitable[OutT]]) -> Tool:
         args_model, output_model = _models_of(name, function)
+        unknown = set(free_text) - set(args_model.model_fields)
+        if unknown:
+            msg = f"{name}: free_text names {', '.join(sorted(unknown))}, which {args_model.__name__} does not have"
+            raise TypeError(msg)
         return Tool(
             name=name,
             version=version,
@@ -341,6 +357,8 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
             probe=probe,
             preview=preview,
             labels=dict(labels or {}),
+            free_text=free_text,
+            requested_by=requested_by,
             rate_per_minute=rate_per_minute,
             rate_per_day=rate_per_day,
             destinations=destinations,

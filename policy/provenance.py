@@ -5,226 +5,273 @@ number can match by chance. Labels are computed from recorded values only, so th
 """
 
 import json
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
-from typing import cast
+from collections.abc import Mapping, Sequence
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from contracts.base import JsonObject, Record
-from contracts.tool import Label
+from contracts.tool import Tool
+from policy.contacts import contacts
+from policy.recorded import Labels, Origin, RecordedValue, Scalar, message_values, parsed, recorded_values, scalars
+from policy.selected import Records
+from policy.stated import Place, StatedText
+from policy.told import Told, UntrustedText, normal_form
 
-__all__ = ["Labels", "Origin", "RecordedValue", "Trace", "ValueIndex", "recorded_values", "trace_arguments"]
+__all__ = [
+    "Labels",
+    "Mandate",
+    "Origin",
+    "RecordedValue",
+    "Trace",
+    "ValueIndex",
+    "recorded_values",
+    "trace_arguments",
+    "unproven",
+]
 
-Labels = Mapping[str, Mapping[str, Label]]
-"""Per tool, the label of each top-level output field: trusted where none is named. Of other tools all is untrusted."""
-
-_MIN_TEXT_MATCH = 4
-"""Shorter values are not searched inside untrusted text: they match by chance."""
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _MAX_VALUES = 20_000
-"""Of each kind, trusted and not; what comes later counts as the model's own."""
-_CUT = frozenset({"truncated", "bytes", "head"})
-"""The shape in which a too large output is recorded: fields of any label stand cut in one text, and its size is chosen
-by whoever wrote the largest of them."""
-
-
-class Origin(StrEnum):
-    """Where a value came from, best first."""
-
-    TRUSTED = "trusted"
-    """A field of a trusted record that a tool returned."""
-    EVENT = "event"
-    """A field of the event that its endpoint declares trusted."""
-    UNTRUSTED = "untrusted"
-    """Content that an outsider may have written."""
-    MODEL = "model"
-    """Nowhere: the model made it up or computed it."""
-
-
+"""Trusted ones; what comes later counts as the model's own."""
+_MAX_PARTS = 50
+"""Parts of an argument, and calls whose answer is outstanding, that are kept."""
+_ALL = ("all", "each", "every", "everyone", "everybody", "both")
 _BEST_FIRST = (Origin.TRUSTED, Origin.EVENT, Origin.UNTRUSTED, Origin.MODEL)
-
-
-class RecordedValue(Record):
-    """One scalar that entered the run."""
-
-    origin: Origin
-    source: str
-    """The event, or the tool and which of the run's answers it was, such as `crm.read_ticket#1`."""
-    path: str
-    """Where it stood in the source, such as `items[0].sku`."""
-    value: str | int | bool
+_PROVEN = frozenset({Origin.TRUSTED, Origin.EVENT})
 
 
 class Trace(Record):
-    """Where one argument came from."""
+    """Where one argument, or one part of it, came from."""
 
     label: Origin
     """Of a list or an object: the worst label among its parts."""
     source: str = ""
     path: str = ""
     how: str = ""
-    """`exact`, `normalised` (Unicode form, case, spacing) or `inside` an untrusted text."""
+    """`exact`; `normalised` (Unicode form, case, spacing) or `inside` an untrusted text; `stated` as a whole word or
+    passage of the event's trusted text; `filled in`: such a passage with numbers in place of something else; or
+    `number`: the same amount in other digits."""
+    start: int | None = None
+    """Of the last three: the first character, counted from 0."""
+    via: str = ""
+    """How the event leads to this value, in words; empty when it does not."""
+    also: str = ""
+    """Of a proven value: the first untrusted content that holds it too, so that somebody may have suggested it."""
+    part: str = ""
+    """Which part of the argument this is, such as `[1].iban`; of prose a contact inside it."""
+    parts: tuple["Trace", ...] = Field(default=(), max_length=_MAX_PARTS)
+    """Of a list, an object or prose with contacts: each part; the worst comes first."""
+
+    @property
+    def intended(self) -> bool:
+        """Whether the event states the value or leads to it."""
+        return bool(self.via)
+
+    @property
+    def proven(self) -> bool:
+        """Whether a trusted record or a trusted field of the event holds the value."""
+        return self.label in _PROVEN
+
+
+class Mandate(Record):
+    """How far the event asks for a deed. Words tell what was meant only roughly: policies narrow with it."""
+
+    requested: bool = False
+    """One of the tool's `requested_by` stands in a text of the event that its endpoint declares trusted."""
+    requested_all: bool = False
+    """Such a text says all, each, every or both."""
+    spent: tuple[str, ...] = ()
+    """Arguments with the same value as in a call of this tool that ran before in this run."""
 
 
 class ValueIndex:
-    """Recorded values, searchable. Grows with the run; the same values in the same order give the same traces."""
+    """Recorded values, searchable. Grows with the run; the same messages in the same order give the same traces."""
 
-    def __init__(self, values: Iterable[RecordedValue] = ()) -> None:
-        self._believed: dict[tuple[type, str | int | bool], RecordedValue] = {}
-        self._untrusted: list[tuple[str, RecordedValue]] = []
+    def __init__(self) -> None:
+        self._believed: dict[tuple[type, Scalar], RecordedValue] = {}
+        self._told = UntrustedText()
+        self._stated = StatedText()
+        self._records = Records(self._stated)
+        self._asked: dict[str, list[str]] = {}
+        self._spent: set[tuple[str, str, str]] = set()
         self._messages = 0
-        self.extend(values)
 
     def read(self, messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Labels) -> None:
-        """Add the messages that follow those that were read before; see `recorded_values`."""
-        self.extend(recorded_values(messages, trusted_fields, labels, first=self._messages))
-        self._messages += len(messages)
-
-    def extend(self, values: Iterable[RecordedValue]) -> None:
-        """Add values that entered the run later."""
-        for value in values:
-            if value.origin is Origin.UNTRUSTED:
-                if len(self._untrusted) < _MAX_VALUES:
-                    self._untrusted.append((_normal(str(value.value)), value))
+        """Add the messages that follow those that were read before: the event, proposals and answers of tools."""
+        for message in messages:
+            if message.get("role") == "assistant":
+                self._note_calls(message)
                 continue
-            key = (type(value.value), value.value)
-            known = self._believed.get(key)
-            if known is None:
-                if len(self._believed) < _MAX_VALUES:
-                    self._believed[key] = value
-            elif _rank(value.origin) < _rank(known.origin):
-                self._believed[key] = value
+            values = list(message_values(message, self._messages, trusted_fields, labels))
+            self._messages += 1
+            asked = self._asked.pop(str(message.get("call_id", "")), [])
+            self._add(values, asked)
+            if message.get("role") == "tool" and not message.get("is_error"):
+                self._spend(str(message.get("tool", "")), asked)
 
-    def trace(self, arguments: JsonObject) -> dict[str, Trace]:
-        """The label of every top-level argument, with its best source as evidence."""
-        return {name: self._worst(value) for name, value in arguments.items() if value is not None}
+    def trace(self, arguments: JsonObject, free_text: Sequence[str] = ()) -> dict[str, Trace]:
+        """The label of every top-level argument, with its best source as evidence.
 
-    def _worst(self, value: JsonValue) -> Trace:
-        traces = [self._scalar(part) for _, part in _parts(value, "")]
-        return max(traces, key=lambda trace: _rank(trace.label)) if traces else Trace(label=Origin.MODEL)
+        Of `free_text`, arguments that are prose, the contacts inside are traced too.
+        """
+        return {
+            name: self._prose(value) if name in free_text and isinstance(value, str) else self._whole(value)
+            for name, value in arguments.items()
+            if value is not None
+        }
+
+    def mandate(self, tool: Tool, arguments: JsonObject) -> Mandate:
+        """What the event's words say of a deed of this kind, and what of it was done before in this run."""
+        return Mandate(
+            requested=self._stated.asks_for(tool.requested_by),
+            requested_all=self._stated.asks_for(_ALL),
+            spent=tuple(
+                sorted(name for name, value in arguments.items() if (tool.name, name, _text(value)) in self._spent)
+            ),
+        )
+
+    def _note_calls(self, message: JsonObject) -> None:
+        calls = message.get("calls")
+        self._asked = {}
+        for call in (calls if isinstance(calls, list) else [])[:_MAX_PARTS]:
+            if isinstance(call, dict):
+                # One id for two calls is the model's doing: then each answer may echo either.
+                self._asked.setdefault(str(call.get("call_id", "")), []).append(str(call.get("arguments_json", "")))
+
+    def _add(self, values: list[RecordedValue], asked: Sequence[str]) -> None:
+        arguments = [(name, part) for text in asked for name, part in scalars(parsed(text))]
+        weak = _Echoes()
+        strong: list[tuple[str, str | int]] = []
+        for name, part in arguments:
+            trace = self._scalar(part)
+            if not isinstance(part, bool) and isinstance(part, str | int):
+                if trace.proven:
+                    strong.append((name, part))
+                else:
+                    weak.add(name, part, trace.label)
+        kept = [known for value in values if (known := weak.without(value)) is not None]
+        for value in kept:
+            if value.origin is not Origin.UNTRUSTED:
+                self._believe(value)
+        self._told.add([value for value in kept if value.origin is Origin.UNTRUSTED])
+        self._records.add(kept, strong)
+
+    def _spend(self, tool: str, asked: Sequence[str]) -> None:
+        for text in asked:
+            arguments = parsed(text)
+            if isinstance(arguments, dict) and len(self._spent) < _MAX_VALUES:
+                self._spent.update((tool, name, _text(value)) for name, value in arguments.items())
+
+    def _believe(self, value: RecordedValue) -> None:
+        key = (type(value.value), value.value)
+        known = self._believed.get(key)
+        if known is None and len(self._believed) >= _MAX_VALUES:
+            return
+        if known is None or _rank(value.origin) < _rank(known.origin):
+            self._believed[key] = value
+        if value.origin is Origin.EVENT:
+            self._records.add_event(value.value, value.path)
+            if isinstance(value.value, str):
+                self._stated.add(value.path, value.value)
+
+    def _whole(self, value: JsonValue) -> Trace:
+        found = [(path, self._scalar(part)) for path, part in scalars(value)]
+        if not isinstance(value, dict | list):
+            return found[0][1] if found else Trace(label=Origin.MODEL)
+        if not found:
+            return Trace(label=Origin.MODEL)
+        parts = sorted(
+            (trace.model_copy(update={"part": path}) for path, trace in found),
+            key=lambda trace: (-_rank(trace.label), trace.intended),
+        )
+        return parts[0].model_copy(update={"parts": tuple(parts[:_MAX_PARTS])})
+
+    def _prose(self, text: str) -> Trace:
+        parts = [self._scalar(part).model_copy(update={"part": part[:200]}) for part in contacts(text)]
+        return self._scalar(text).model_copy(update={"parts": tuple(sorted(parts, key=lambda one: one.proven))})
 
     def _scalar(self, part: JsonValue) -> Trace:
         if not isinstance(part, str | int):
             return Trace(label=Origin.MODEL)
+        told = self._told.find(part)
+        also = f"{told.value.source} {told.value.path}".strip() if told else ""
         # A look-alike of a trusted value is not that value: only the exact one is.
-        believed = self._believed.get((type(part), part))
-        if believed is not None:
-            return Trace(label=believed.origin, source=believed.source, path=believed.path, how="exact")
-        mine = _normal(str(part))
-        for theirs, known in self._untrusted:
-            how = _likeness(part, mine, known.value, theirs)
-            if how:
-                return Trace(label=Origin.UNTRUSTED, source=known.source, path=known.path, how=how)
-        return Trace(label=Origin.MODEL)
+        known = self._believed.get((type(part), part))
+        if known is not None:
+            via = self._records.leads_to(part)
+            return Trace(
+                label=known.origin, source=known.source, path=known.path, how="exact", via=via, also=also
+            )  # fmt: skip
+        stated = self._stated.find(part)
+        if stated is not None:
+            return _of_place(stated, also)
+        return Trace(label=Origin.MODEL) if told is None else _of_told(told)
 
 
-def recorded_values(
-    messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Labels, *, first: int = 0
-) -> list[RecordedValue]:
-    """Every scalar of the event and of the tools' outputs.
+class _Echoes:
+    """Arguments that nothing proves, and what an answer is worth that gives one back: no more than the argument.
 
-    Args:
-        messages: the event's user message and the tool messages, in order; of others and of errors nothing is taken.
-        trusted_fields: data fields that the event's endpoint declares trusted.
-        labels: per tool, label per top-level output field.
-        first: how many messages of the run came before, for the sources' names.
+    Otherwise a guess would be a trusted record as soon as it has been looked up.
     """
-    found: list[RecordedValue] = []
-    for position, message in enumerate(messages, first):
-        content = _parsed(str(message.get("text", "")))
-        if message.get("role") == "user":
-            # The event opens the run; no later message can pass for it.
-            found += _of_event(content, frozenset(trusted_fields if position == 0 else ()))
-        elif message.get("role") == "tool" and not message.get("is_error"):
-            tool = str(message.get("tool", ""))
-            found += _of_output(content, f"{tool}#{position}", labels.get(tool))
-    return found
+
+    def __init__(self) -> None:
+        self._texts: dict[str, Origin] = {}
+        self._numbers: dict[tuple[str, int], Origin] = {}
+
+    def add(self, name: str, value: str | int, label: Origin) -> None:
+        """Add an argument, by its path and value."""
+        if isinstance(value, str):
+            self._texts[normal_form(value)] = label
+        else:
+            self._numbers[_last(name), value] = label
+
+    def without(self, value: RecordedValue) -> RecordedValue | None:
+        """A value of the answer as it may be believed; None for the model's own. A number echoes under its own name."""
+        if value.origin is not Origin.TRUSTED or isinstance(value.value, bool):
+            return value
+        if isinstance(value.value, str):
+            label = self._texts.get(normal_form(value.value)) if self._texts else None
+        else:
+            label = self._numbers.get((_last(value.column), value.value))
+        if label is None:
+            return value
+        return value._replace(origin=label) if label is Origin.UNTRUSTED else None
 
 
-def _of_event(content: JsonValue, trusted: frozenset[str]) -> Iterator[RecordedValue]:
-    event = content.get("event", content) if isinstance(content, dict) else content
-    fields = dict(event) if isinstance(event, dict) else {"": event}
-    data = fields.pop("data", None)
-    yield from _labelled(fields, "event", (), lambda _name: Origin.UNTRUSTED)
-    fields = data if isinstance(data, dict) else {"": data}
-    yield from _labelled(fields, "event", ("data",), lambda name: Origin.EVENT if name in trusted else Origin.UNTRUSTED)
+def trace_arguments(
+    arguments: JsonObject, messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Labels
+) -> dict[str, Trace]:
+    """The label of every top-level argument after these messages; see `ValueIndex.read`."""
+    index = ValueIndex()
+    index.read(messages, trusted_fields, labels)
+    return index.trace(arguments)
 
 
-def _of_output(content: JsonValue, source: str, labels: Mapping[str, Label] | None) -> Iterator[RecordedValue]:
-    """What is no object, is cut, or comes from a tool that nobody knows any more cannot be told apart: untrusted."""
-    if not isinstance(content, dict) or labels is None or (content.keys() == _CUT and content["truncated"] is True):
-        fields = content if isinstance(content, dict) else {"": content}
-        return _labelled(fields, source, (), lambda _name: Origin.UNTRUSTED)
-    known = labels
-    return _labelled(
-        content,
-        source,
-        (),
-        lambda name: Origin.TRUSTED if known.get(name, Label.TRUSTED) is Label.TRUSTED else Origin.UNTRUSTED,
+def unproven(tool: Tool, traces: Mapping[str, Trace]) -> list[str]:
+    """Arguments whose value no trusted record and no trusted field of the event holds; of prose, contacts inside it."""
+    return sorted(
+        name
+        for name, trace in traces.items()
+        if not (all(part.proven for part in trace.parts) if name in tool.free_text else trace.proven)
     )
 
 
-def _labelled(
-    fields: Mapping[str, JsonValue], source: str, above: tuple[str, ...], origin_of: Callable[[str], Origin]
-) -> Iterator[RecordedValue]:
-    """Scalars of an object, each with the origin of the top-level field that it stands in."""
-    for name, value in fields.items():
-        origin = origin_of(name)
-        path = "".join(_step(part) for part in (*above, name)).removeprefix(".")
-        for where, scalar in _parts(value, path):
-            if isinstance(scalar, str | int):
-                yield RecordedValue(origin=origin, source=source, path=where, value=scalar)
+def _of_place(place: Place, also: str) -> Trace:
+    words = f"the event states it at {place.path}, character {place.start}"
+    return Trace(
+        label=Origin.EVENT, source="event", path=place.path, how=place.how, start=place.start, via=words, also=also
+    )
 
 
-def trace_arguments(arguments: JsonObject, values: Sequence[RecordedValue]) -> dict[str, Trace]:
-    """The label of every top-level argument among these values."""
-    return ValueIndex(values).trace(arguments)
+def _of_told(told: Told) -> Trace:
+    return Trace(label=Origin.UNTRUSTED, source=told.value.source, path=told.value.path, how=told.how)
+
+
+def _text(value: JsonValue) -> str:
+    return normal_form(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
 
 
 def _rank(origin: Origin) -> int:
     return _BEST_FIRST.index(origin)
 
 
-def _likeness(part: object, mine: str, value: object, theirs: str) -> str:
-    if type(part) is type(value) and part == value:
-        return "exact"
-    if isinstance(part, bool) or isinstance(value, bool):
-        return ""
-    if mine == theirs:
-        return "normalised"
-    return "inside" if len(mine) >= _MIN_TEXT_MATCH and mine in theirs else ""
-
-
-def _normal(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(folded.split())
-
-
-def _parts(value: JsonValue, path: str) -> Iterator[tuple[str, JsonValue]]:
-    """Every value that holds no others, with its path; what is null is absent."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _parts(inner, f"{path}{_step(key)}".removeprefix("."))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _parts(inner, f"{path}[{index}]")
-    elif value is not None:
-        yield path, value
-
-
-def _step(key: str) -> str:
-    """A key as part of a path. One with a dot of its own is quoted, so that it reads as no other."""
-    return f".{key}" if _PLAIN_KEY.fullmatch(key) or not key else f"[{json.dumps(key)}]"
-
-
-def _parsed(text: str) -> JsonValue:
-    start = text.find("{")
-    if start < 0:
-        return text
-    try:
-        return cast("JsonValue", json.JSONDecoder().raw_decode(text[start:])[0])
-    except (ValueError, RecursionError):
-        return text
+def _last(path: str) -> str:
+    return path.rpartition(".")[2].partition("[")[0]

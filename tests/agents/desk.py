@@ -29,7 +29,7 @@ from contracts.tool import Effect, ToolFault
 from contracts.turn import Calls, Finish
 from policy.bundle import Bundle, build_bundle
 from policy.decide import decide
-from policy.provenance import recorded_values, trace_arguments
+from policy.provenance import trace_arguments
 from policy.request import CallFacts, authorization_request
 from policy.schema import cedar_schema
 from settings import get_settings
@@ -172,7 +172,7 @@ class Desk:
         )
         told = [message.model_dump(mode="json") for message in self.messages if message.role in {"user", "tool"}]
         labels = {tool.name: tool.labels for tool in self.agent.tools.values()}
-        traces = trace_arguments(arguments, recorded_values(told, ["ticket_id"], labels))
+        traces = trace_arguments(arguments, told, ["ticket_id"], labels)
         request = authorization_request(facts, self.pinned, tool, arguments, traces)
         return decide(self.bundle, request).decision
 

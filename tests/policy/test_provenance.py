@@ -26,7 +26,7 @@ def answer(tool: str, output: JsonObject | None, *, error: str = "") -> JsonObje
 
 
 def trace_of(value: JsonValue, *messages: JsonObject) -> Trace:
-    return trace_arguments({"field": value}, recorded_values(messages, TRUSTED, LABELS))["field"]
+    return trace_arguments({"field": value}, messages, TRUSTED, LABELS)["field"]
 
 
 def label_of(value: JsonValue, *messages: JsonObject) -> Origin:
@@ -40,11 +40,19 @@ TICKET = answer("crm.read", {"order_id": "ORD-17", "text": "No, ORD-66!", "size"
 def test_each_origin_has_its_label_and_its_evidence() -> None:
     traces = trace_arguments(
         {"order_id": "ORD-17", "ticket_id": "TIC-1", "other": "ORD-66", "made_up": "ORD-5", "absent": None},
-        recorded_values([EVENT, TICKET], TRUSTED, LABELS),
+        [EVENT, TICKET],
+        TRUSTED,
+        LABELS,
     )
     assert traces == {
         "order_id": Trace(label=Origin.TRUSTED, source="crm.read#1", path="order_id", how="exact"),
-        "ticket_id": Trace(label=Origin.EVENT, source="event", path="data.ticket_id", how="exact"),
+        "ticket_id": Trace(
+            label=Origin.EVENT,
+            source="event",
+            path="data.ticket_id",
+            how="exact",
+            via="the event states it at data.ticket_id",
+        ),
         "other": Trace(label=Origin.UNTRUSTED, source="crm.read#1", path="text", how="inside"),
         "made_up": Trace(label=Origin.MODEL),
     }
@@ -231,7 +239,7 @@ runs = st.builds(run_of, outputs, st.lists(answers, max_size=6))
 def test_labels_and_evidence_are_the_same_message_by_message_or_all_at_once(
     messages: list[JsonObject], cuts: list[int], arguments: JsonObject
 ) -> None:
-    whole = trace_arguments(arguments, recorded_values(messages, TRUSTED, LABELS))
+    whole = trace_arguments(arguments, messages, TRUSTED, LABELS)
     index = ValueIndex()
     begin = 0
     for cut in [*sorted(cuts), len(messages)]:
@@ -243,11 +251,14 @@ def test_labels_and_evidence_are_the_same_message_by_message_or_all_at_once(
 @given(runs, values)
 def test_what_is_believed_stood_there_to_the_letter(messages: list[JsonObject], value: JsonValue) -> None:
     recorded = recorded_values(messages, TRUSTED, LABELS)
-    trace = trace_arguments({"field": value}, recorded).get("field")
+    trace = trace_arguments({"field": value}, messages, TRUSTED, LABELS).get("field")
     if trace is not None and trace.label in {Origin.TRUSTED, Origin.EVENT}:
         believed = [item.value for item in recorded if item.origin is not Origin.UNTRUSTED]
+        stated = [item.value for item in recorded if item.origin is Origin.EVENT and isinstance(item.value, str)]
         for part in parts(value):
-            assert any(type(part) is type(item) and part == item for item in believed)
+            assert any(type(part) is type(item) and part == item for item in believed) or any(
+                str(part) in text for text in stated
+            )
 
 
 @given(runs, values)
