@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from contracts.tool import Tier, Tool
-from policy.bundle import policy_findings
+from policy.bundle import policies_of, policy_findings
 from policy.cedar_text import CedarPolicy, CedarSyntax, cedar_policies
 from policy.ladder import Ladder
+from policy.reach import possible_tiers, unpermitted, unreachable
 from policy.schema import SchemaError, cedar_schema
+from policy.tier import TierRules
 
-__all__ = ["PolicyMistake", "id_prefix", "policy_mistakes"]
+__all__ = ["PolicyMistake", "id_prefix", "policy_mistakes", "policy_warnings"]
 
 GROUPS = frozenset({"read", "write", *(f"tier{tier.value}" for tier in Tier)})
 _FILE = "policy.cedar"
@@ -54,6 +56,42 @@ def policy_mistakes(
     return sorted(found)
 
 
+def policy_warnings(
+    agent: str,
+    text: str,
+    base: str,
+    listed: Iterable[Tool],
+    tools: Mapping[str, Tool],
+    ladder: Ladder,
+    tiers: TierRules,
+) -> list[PolicyMistake]:
+    """What holds and yet does nothing: permits that nothing reaches, listed tools that no permit reaches.
+
+    Args:
+        agent: the folder's name.
+        text: its policy, without mistakes.
+        base: the organisation's policy.
+        listed: tools that the agent lists.
+        tools: every tool that its folder defines.
+        ladder: requirements that policies may name.
+        tiers: what raises the tier of a call.
+    """
+    policies = [*policies_of(base), *policies_of(text)]
+    found: list[PolicyMistake] = []
+    for permit, tool, shadow in unreachable(agent, policies, tools, ladder, tiers):
+        message = f"policy `{permit.id}` never permits `{tool}`"
+        message += f": `{shadow.id}` always forbids it then" if shadow else ": its conditions never hold for that tool"
+        advice = "Correct its conditions, or remove it: a permit that does nothing misleads whoever reads it."
+        found.append(PolicyMistake(permit.line, "policy-unreachable", message, advice))
+    for tool in unpermitted(agent, policies, listed, ladder, tiers):
+        tier = possible_tiers(tool, tiers)[0]
+        if tier > tool.tier:
+            message = f"nothing permits `{tool.name}`, whose calls have the tier {tier.value}: each would be denied"
+            advice = f'Add a permit for `action == Action::"{tool.name}"`; tiers.yaml says what raises a tier.'
+            found.append(PolicyMistake(1, "policy-no-permit", message, advice))
+    return sorted(found)
+
+
 def id_prefix(agent: str) -> str:
     """How the ids of an agent's policies begin."""
     return agent.replace("_", "-") + "-"
@@ -77,8 +115,12 @@ def _annotated(policy: CedarPolicy, prefix: str, seen: dict[str, int]) -> Iterat
 
 def _bounded(policy: CedarPolicy, agent: str, tools: Mapping[str, Tool]) -> Iterator[PolicyMistake]:
     named = f"policy `{policy.id}`"
+    if policy.effect == "permit" and not policy.principal_type:
+        advice = "Write `principal is Agent`, or `principal is User` for those on whose behalf it acts."
+        yield PolicyMistake(policy.line, "policy-principal", f"{named} permits agents and users alike", advice)
     if agent not in policy.agents():
-        advice = f'Add `when {{ principal.name == "{agent}" }}`; without it the policy is about every agent.'
+        name = "context.agent" if policy.principal_type == "User" else "principal.name"
+        advice = f'Add `when {{ {name} == "{agent}" }}`; without it the policy is about every agent.'
         yield PolicyMistake(policy.line, "policy-agent", f"{named} is not limited to this agent", advice)
     for action in policy.actions:
         if action not in tools and action not in GROUPS:

@@ -1,24 +1,35 @@
 """Everything that can be wrong with an agent's folder: what keeps it from running, and what a reviewer would ask."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from activities.agent_folder import AgentFolder
+from activities.agent_policy import policy_warnings
 from activities.agent_tools import tool_place
 from activities.agent_yaml import Lines, YamlMistake, read_yaml
-from activities.bundles import load_ladder
+from activities.bundles import BASE_POLICY, load_ladder, tiers_of
 from activities.finding import Finding
 from activities.models.model_map import load_model_map
 from activities.models.script import Script
+from activities.policy_cases import CASES_FILE, CasesMistake, read_cases
 from activities.registry import read_agents
 from contracts.tool import Effect, Tier, Tool
+from policy.ladder import Ladder
+from policy.tier import Demand, TierRules, demanded_tier
 from settings import Settings
 
 __all__ = ["check_agents"]
 
+_DEMANDS: Mapping[Demand, str] = {
+    "data": "of the class of its data",
+    "write": "it writes",
+    "money": "it moves money",
+    "visible": "somebody outside sees it",
+    "lasting": "no tool undoes it",
+}
 SCRIPT = "script.yaml"
 CASES = "cases.yaml"
 
@@ -31,12 +42,14 @@ def check_agents(settings: Settings) -> dict[str, list[Finding]]:
     """
     models = list(load_model_map(settings.models_file))
     found: dict[str, list[Finding]] = {}
-    for agent in read_agents(settings.agents_dir, load_ladder(settings.ladder_file)):
+    ladder, tiers = load_ladder(settings.ladder_file), tiers_of(settings.tiers_file.read_text("utf-8"))
+    for agent in read_agents(settings.agents_dir, ladder):
         _models(agent, models)
         _runbook(agent)
+        _policy(agent, ladder, tiers)
         for tool in agent.tools.values():
             if tool_place(tool)[0].resolve().is_relative_to(agent.folder.resolve()):
-                _tool(agent, tool)
+                _tool(agent, tool, tiers)
         _script(agent)
         _cases(agent)
         found[agent.name] = sorted(agent.findings, key=lambda finding: (finding.file, finding.line, finding.rule))
@@ -66,13 +79,33 @@ def _runbook(agent: AgentFolder) -> None:
         agent.report("agent.yaml", line, "runbook-missing", message, advice)
 
 
-def _tool(agent: AgentFolder, tool: Tool) -> None:
+def _policy(agent: AgentFolder, ladder: Ladder, tiers: TierRules) -> None:
+    """Policies that hold and do nothing, where the folder has no error that hides what they are about."""
+    if agent.errors or agent.file is None:
+        return
+    base = BASE_POLICY.read_text("utf-8")
+    listed = [agent.tools[name] for name in agent.file.tools]
+    for found in policy_warnings(agent.name, agent.policy_text, base, listed, agent.tools, ladder, tiers):
+        agent.report("policy.cedar", *found, severity="warning")
+    try:
+        read_cases(agent.folder)
+    except CasesMistake as mistake:
+        agent.report(CASES_FILE, mistake.line, "policy-cases", str(mistake), "Correct it.")
+
+
+def _tool(agent: AgentFolder, tool: Tool, tiers: TierRules) -> None:
     undoes = {other.compensation for other in agent.tools.values()}
     if agent.file and tool.name not in agent.file.tools and tool.name not in undoes:
         advice = "List it in agent.yaml, or remove it."
         agent.report_tool(tool, "tool-unlisted", "is not listed and undoes nothing", advice, severity="warning")
     if tool.effect is not Effect.WRITE:
         return
+    demanded = demanded_tier(tool, tiers)
+    if demanded.tier > tool.tier:
+        why = " and ".join(_DEMANDS[demand] for demand in demanded.because)
+        message = f"declares the tier {tool.tier.value}, but its calls have {demanded.tier.value}: {why}"
+        advice = f"Declare Tier.{demanded.tier.name}, or change what demands it."
+        agent.report_tool(tool, "tool-tier", message, advice, severity="warning")
     if not tool.has_natural_key and not tool.compensation:
         advice = "State natural_key=… (so that doing it twice is noticed) or compensation=… (the tool that undoes it)."
         message = "writes, with neither a natural key nor a compensation"

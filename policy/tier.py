@@ -10,7 +10,7 @@ from pydantic import Field
 from contracts.base import Record
 from contracts.tool import Effect, Money, Tier, Tool
 
-__all__ = ["CallTier", "MoneyTiers", "TierRules", "demanded_tier", "tier_of_call"]
+__all__ = ["CallTier", "Demand", "MoneyTiers", "TierRules", "demanded_tier", "tier_of_call"]
 
 DataClass = Literal["public", "internal", "personal", "sensitive"]
 Demand = Literal["declared", "data", "write", "money", "visible", "lasting"]
