@@ -203,7 +203,7 @@ class LoadedCall:
     """The kill switch that holds, such as `tool:payments.issue_refund`; empty: none."""
     now_s: int
     values: str
-    """The event and the tool messages after `values_after`, as a JSON list."""
+    """The event, the proposals and the tool messages after `values_after`, as a JSON list."""
     values_seq: int | None
     """Sequence number of the last of them; None when there are none."""
 

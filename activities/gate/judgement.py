@@ -46,9 +46,12 @@ class Judgement:
 
 async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> Judgement:
     """Decide a visit under the current bundle. Whatever goes wrong on the way is a denial."""
-    traces = visit.values.trace(visit.arguments)
+    traces = visit.values.trace(visit.arguments, tool.free_text)
     facts = facts_of(visit, repeated=repeated, user=await _user_of(engine, visit)).model_copy(
-        update={"outgoing": _outgoing(engine, visit, tool)}
+        update={
+            "outgoing": _outgoing(engine, visit, tool),
+            "mandate": visit.values.mandate(tool, visit.arguments),
+        }
     )
     try:
         bundle = engine.bundles.current()

@@ -20,7 +20,7 @@ create function load_call(
     out run json, out agent json, out effect json, out settled_visit int,
     out counted boolean, -- an earlier attempt or visit was admitted: the run's counters hold this call already
     out halted_by text, out now_s bigint,
-    out recorded text, -- the event and the tool messages after that sequence number: what provenance is computed from
+    out recorded text, -- the event, proposals and tool messages after that sequence number: what provenance comes from
     out recorded_seq int
 ) language plpgsql as $$
 declare
@@ -64,7 +64,8 @@ begin
     counted := j.state is not null or effect is not null;
     halted_by := switched_off(p_tenant, p_run, p_agent, p_tool);
     select '[' || string_agg(m.content, ',' order by m.seq) || ']', max(m.seq) into recorded, recorded_seq from messages m
-        where m.tenant = p_tenant and m.run_id = p_run and m.seq > p_values_after and (m.seq = 2 or m.call is not null);
+        where m.tenant = p_tenant and m.run_id = p_run and m.seq > p_values_after
+            and (m.seq = 2 or m.call is not null or m.content like '{"role":"assistant"%');
 end $$;
 
 drop function if exists admit_call;
