@@ -22,7 +22,7 @@ from contracts.canonical import digest_bytes
 from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, StopReason, ToolSchema
 from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OVER
 from contracts.tool import Tool
-from contracts.turn import CallModel, Calls, LimitMet, ModelTurn, TurnContent
+from contracts.turn import CallModel, Calls, Halted, LimitMet, ModelTurn, TurnContent
 from store.journal import (
     CallKey,
     ModelBounds,
@@ -95,6 +95,15 @@ class ModelCaller:
                     micros=reservation.micros_lost,
                     transcript_digest=_EMPTY,
                 )
+            case "halted":
+                return ModelTurn(
+                    control=Halted(by=reservation.control[:300]),
+                    content=TurnContent(),
+                    served_model="",
+                    tokens=0,
+                    micros=0,
+                    transcript_digest=_EMPTY,
+                )
             case "reserved":
                 transcript = known.followed_by(reservation)
                 self._transcripts.keep(request.tenant, request.run_id, transcript)
@@ -107,6 +116,7 @@ class ModelCaller:
         self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, offer: _Offer, known: Transcript
     ) -> ModelReservation:
         bounds = ModelBounds(
+            agent=agent.name,
             overhead_tokens=PER_REQUEST + offer.tokens if choice.provider != "scripted" else PER_REQUEST,
             output_tokens=choice.max_output_tokens,
             input_price=upper_bound_micros(choice, _MTOK, 0),

@@ -13,6 +13,7 @@ from activities.call_model import ModelCaller
 from activities.close_run import close_run
 from activities.engine import Engine, store_down
 from activities.gate import Gate
+from activities.halting import note_order, pause_run
 from activities.heartbeats import beating
 from activities.pin_agent import pin_agent
 from activities.run_limits import note_run, open_raise, settle_raise
@@ -30,6 +31,7 @@ from contracts.limits import (
     SettleRaise,
 )
 from contracts.outcome import RunReport
+from contracts.pause import NOTE_ORDER, PAUSE_RUN, NoteOrder, OrderNoted, PauseKept, PauseRun
 from contracts.run_activities import (
     CALL_MODEL,
     CLOSE_RUN,
@@ -104,6 +106,8 @@ class RunActivities:
             self.open_approval,
             self.settle_approval,
             self.close_run,
+            self.pause_run,
+            self.note_order,
             self.note_run,
             self.open_raise,
             self.settle_raise,
@@ -147,6 +151,18 @@ class RunActivities:
     async def close_run(self, request: CloseRun) -> RunReport:
         """See `activities.close_run`."""
         return await close_run(self._engine, request)
+
+    @activity.defn(name=PAUSE_RUN.name)
+    @_bounded
+    async def pause_run(self, request: PauseRun) -> PauseKept:
+        """See `activities.halting`."""
+        return await pause_run(self._engine, request)
+
+    @activity.defn(name=NOTE_ORDER.name)
+    @_bounded
+    async def note_order(self, request: NoteOrder) -> OrderNoted:
+        """See `activities.halting`."""
+        return await note_order(self._engine, request)
 
     @activity.defn(name=NOTE_RUN.name)
     @_bounded

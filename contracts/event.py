@@ -6,7 +6,9 @@ from pydantic import Field
 
 from contracts.base import AgentName, Digest, JsonObject, Record, RunId, TenantId, UserName
 from contracts.canonical import digest
+from contracts.command import CommandAnswer
 from contracts.loops import LoopState
+from contracts.pause_state import OpenPause, Who
 from contracts.vote import VoteAnswer
 
 __all__ = ["AcceptedEvent", "EventOrigin", "Origin", "ParentOrigin", "RunRequest"]
@@ -88,6 +90,15 @@ class Carried(Record):
     """By how much people raised the limit of active time, in seconds."""
     loops: LoopState | None = None
     """What is remembered of the steps."""
+    commands: dict[str, CommandAnswer] = Field(default_factory=dict[str, CommandAnswer], max_length=200)
+    """Newest answers to operators' commands, by command id."""
+    refused_commands: int = Field(default=0, ge=0)
+    pauses: int = Field(default=0, ge=0)
+    """Pauses so far."""
+    pause: OpenPause | None = None
+    """The pause that the run is in."""
+    paused_by: Who | None = None
+    """The operator whose pause holds."""
 
 
 class RunRequest(Record):

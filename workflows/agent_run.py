@@ -11,16 +11,18 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from contracts.command import CommandAnswer, SignedCommand
 from contracts.event import Carried, RunRequest
 from contracts.outcome import Outcome, OutcomeReason, RunReport, RunTotals
 from contracts.run_activities import CALL_MODEL, CLOSE_RUN, PIN_AGENT, CloseRun, Pinned
 from contracts.snapshot import RunSnapshot
-from contracts.turn import CallModel, ModelTurn
+from contracts.turn import CallModel, Halted, LimitMet, ModelTurn
 from contracts.vote import SignedVote, VoteAnswer
 from workflows import stubs
 from workflows.ballot import Ballot
 from workflows.calls import Calls
 from workflows.endings import End, end_of_fault, end_of_limit, is_model_fault, report_without_store
+from workflows.halts import Halts
 from workflows.overruns import Overruns
 
 __all__ = ["AgentRun"]
@@ -41,6 +43,7 @@ class AgentRun:
         self._ballot = Ballot(request.tenant, request.run_id, carried)
         self._calls: Calls | None = None
         self._overruns: Overruns | None = None
+        self._halts = Halts(request)
         self._phase = "opening"
         self._step = carried.step if carried else 0
         self._malformed = carried.malformed if carried else 0
@@ -60,8 +63,9 @@ class AgentRun:
             )
             return self._ended(report_without_store(request.run_id, end, "", self._totals, ()))
         self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
+        self._halts.admit(pinned)
         self._overruns = overruns = Overruns(request, pinned, self._ballot)
-        self._calls = calls = Calls(request, pinned, self._ballot, overruns, self._enter)
+        self._calls = calls = Calls(request, pinned, self._ballot, overruns, self._halts, self._enter)
         end = await self._until_end(pinned, calls, overruns)
         return self._ended(await self._close(pinned, end))
 
@@ -71,14 +75,16 @@ class AgentRun:
         age = asyncio.timeout(max(age_left_s, 0.001))
         try:
             async with age:
-                return await self._work(pinned, calls, overruns)
+                working = asyncio.ensure_future(self._work(pinned, calls, overruns))
+                self._halts.stop_with(working.cancel)
+                return self._halts.end or await working
         except TimeoutError:
             return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
         except (asyncio.CancelledError, FailureError) as error:
             if age.expired():  # an activity that is cancelled by the timeout says "cancelled", not "timeout"
                 return end_of_limit("age_s", pinned.agent.limits.on_exceeded)
             if is_cancelled_exception(error):
-                return End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
+                return self._halts.end or End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
             if isinstance(error, FailureError):
                 return end_of_fault(error)
             raise
@@ -86,8 +92,7 @@ class AgentRun:
     async def _work(self, pinned: Pinned, calls: Calls, overruns: Overruns) -> End:
         """The loop: one turn of the model, then its calls, until something ends the run."""
         while True:
-            self._continue_as_new_if_long()
-            end = await overruns.in_time(self._step, self._active_s(pinned))
+            end = await self._between_steps(pinned, overruns)
             if end is not None:
                 return end
             self._step += 1
@@ -111,17 +116,31 @@ class AgentRun:
                     end = end or await overruns.circled(self._step, calls.seen)
                     if end is not None:
                         return end
-                case "limit_reached":
+                case "limit_reached" | "halted":
                     pass  # `_turn` has dealt with it
 
+    async def _between_steps(self, pinned: Pinned, overruns: Overruns) -> End | None:
+        """What is looked at before a step: whether anything holds the run, Temporal's limits, the run's time."""
+        step = self._step
+        self._halts.restart = lambda: self._continue_as_new(step)
+        await self._halts.clear(step)
+        if workflow.info().is_continue_as_new_suggested():
+            self._continue_as_new(step)
+        # A run that is paused within a step does that step over, from its journal.
+        return await overruns.in_time(step, self._active_s(pinned))
+
     async def _turn(self, pinned: Pinned, overruns: Overruns) -> ModelTurn | End:
-        """The step's turn of the model; again, where it met a limit and there is more of it now."""
+        """The step's turn of the model; again, where it met a limit and there is more of it, or was halted."""
         attempt = 0
         while True:
             turn = await self._think(pinned, attempt)
-            if isinstance(turn, End) or turn.control.kind != "limit_reached":
-                return turn
-            end = await overruns.met(self._step, turn.control.limit)
+            match turn:
+                case ModelTurn(control=LimitMet(limit=limit)):
+                    end = await overruns.met(self._step, limit)
+                case ModelTurn(control=Halted(by=by)):
+                    end = await self._halts.halted(self._step, "", by)
+                case _:
+                    return turn
             if end is not None:
                 return end
             attempt += 1
@@ -150,6 +169,7 @@ class AgentRun:
                 if not (is_model_fault(error) and pinned.agent.fallback == "wait"):
                     raise
                 await workflow.sleep(timedelta(seconds=wait_s))
+                await self._halts.clear(self._step)
                 wait_s, attempt = min(wait_s * 2, _LONGEST_MODEL_WAIT_S), attempt + 1
                 continue
             self._totals = self._totals.model_copy(
@@ -164,6 +184,7 @@ class AgentRun:
 
     async def _close(self, pinned: Pinned, end: End) -> RunReport:
         self._phase = "closing"
+        self._halts.close()
         request = CloseRun(
             tenant=self._request.tenant,
             run_id=self._request.run_id,
@@ -175,6 +196,7 @@ class AgentRun:
         )
         steps = self._calls.lines if self._calls else ()
         try:
+            await self._halts.note_end(self._step)
             if end.reason is OutcomeReason.STORE_DOWN:
                 return report_without_store(request.run_id, end, pinned.goal, self._totals, steps)
             return await stubs.short(
@@ -194,29 +216,26 @@ class AgentRun:
         )
         return report
 
-    def _continue_as_new_if_long(self) -> None:
-        """Go on in another execution before Temporal's limits. Between steps nothing is open but old answers."""
-        if not workflow.info().is_continue_as_new_suggested():
-            return
+    def _continue_as_new(self, step: int) -> None:
+        """Go on in another execution before Temporal's limits, after that step. Nothing is open but old answers."""
         carried = Carried(
-            step=self._step,
+            step=step,
             malformed=self._malformed,
             waited_s=self._waited_s,
             decisions=self._ballot.decisions,
             refused_votes=self._ballot.refused,
         )
-        if self._overruns:
-            carried = self._overruns.carry(carried)
+        carried = self._halts.carry(self._overruns.carry(carried) if self._overruns else carried)
         workflow.continue_as_new(self._request.model_copy(update={"carried": carried}))
 
     @property
     def _waited_s(self) -> float:
-        """Time spent waiting for people, in seconds."""
+        """Time spent waiting for people and paused, in seconds."""
         waits = (self._calls.waited_s if self._calls else 0, self._overruns.waited_s if self._overruns else 0)
-        return self._waited_before_s + sum(waits)
+        return self._waited_before_s + self._halts.waited_s + sum(waits)
 
     def _active_s(self, pinned: Pinned) -> float:
-        """Wall time so far without the waiting for people, in seconds."""
+        """Wall time so far without the waiting for people and the pauses, in seconds."""
         return workflow.now().timestamp() - pinned.opened_at - self._waited_s
 
     def _enter(self, phase: str) -> None:
@@ -232,16 +251,29 @@ class AgentRun:
         """What became of a vote."""
         return self._ballot.answer(decision_id)
 
+    @workflow.signal
+    def command(self, signed: SignedCommand) -> None:
+        """An operator's command from the approvals service, or from anybody: the run looks at its signature."""
+        self._halts.receive(signed, workflow.now().timestamp())
+
+    @workflow.query
+    def command_answer(self, command_id: str) -> CommandAnswer:
+        """What became of a command."""
+        return self._halts.answer(command_id)
+
     @workflow.query
     def snapshot(self) -> RunSnapshot:
         """What the run is doing."""
         return RunSnapshot.model_validate(
             {
-                "phase": self._phase,
+                "phase": "paused" if self._halts.pause and self._phase != "closed" else self._phase,
                 "step": self._step,
                 "open_requests": self._ballot.open_requests,
                 "votes_counted": self._ballot.votes_counted,
                 "refused_votes": self._ballot.refused,
                 "refusals": tuple(self._ballot.refusals),
+                "pause": self._halts.pause,
+                "refused_commands": self._halts.refused,
+                "command_refusals": tuple(self._halts.refusals),
             }
         )

@@ -27,6 +27,7 @@ from policy.loops import CallSeen
 from workflows import stubs
 from workflows.ballot import Ballot
 from workflows.endings import End
+from workflows.halts import Halts
 from workflows.overruns import Overruns
 
 __all__ = ["Calls"]
@@ -46,13 +47,16 @@ class Calls:
     """Performs the calls of a run's steps."""
 
     def __init__(
-        self, request: RunRequest, pinned: Pinned, ballot: Ballot, overruns: Overruns,
+        self, request: RunRequest, pinned: Pinned, ballot: Ballot, overruns: Overruns, halts: Halts,
         enter: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._request = request
         self._pinned = pinned
         self._ballot = ballot
         self._overruns = overruns
+        self._halts = halts
+        halts.may_restart = lambda: not self._asked
+        self._asked = False
         self._enter = enter
         self._newest: dict[int, CallResult] = {}
         self._changes = 0
@@ -75,23 +79,29 @@ class Calls:
         """Perform a step's calls. An end, when one of them ends the run; else the transcript has every answer."""
         self._enter("acting")
         self._newest = {}
+        self._asked = False
         self._changes = self._overruns.changes
         tools = [self._tool(call) for call in calls]
         results: dict[int, CallResult] = {}
         quick = [index for index, tool in enumerate(tools) if stubs.is_short_read(tool)]
         slow = [index for index, tool in enumerate(tools) if tool.effect is Effect.READ and index not in quick]
         for index in quick:
+            await self._halts.clear(step)
             results[index] = await self._visit(step, index, calls[index], 1)
+        await self._halts.clear(step)
         found = await asyncio.gather(*(self._visit(step, index, calls[index], 1) for index in slow))
         results.update(zip(slow, found, strict=True))
         for index, tool in enumerate(tools):
             if tool.effect is Effect.WRITE:
+                await self._halts.clear(step)
                 results[index] = await _unbroken(self._visit(step, index, calls[index], 1))
-        return await self._settle_all(step, calls, results)
+        end = await self._settle_all(step, calls, results)
+        self._asked = False
+        return end
 
     async def _settle_all(self, step: int, calls: Sequence[CallControl], results: dict[int, CallResult]) -> End | None:
         """Carry on every call until the model has its answer: requests for approval are asked side by side."""
-        began = workflow.now()
+        began, paused_s = workflow.now(), self._halts.waited_s
         asked = [index for index, found in results.items() if found.control.status is CallStatus.NEEDS_APPROVAL]
         rest = [index for index in sorted(results) if index not in asked]
         for index in rest:
@@ -101,7 +111,7 @@ class Calls:
         if not asked:
             return None
         ends = await asyncio.gather(*(self._carry_on(step, index, calls[index], results[index]) for index in asked))
-        self.waited_s += (workflow.now() - began).total_seconds()
+        self.waited_s += (workflow.now() - began).total_seconds() - (self._halts.waited_s - paused_s)
         return next((end for end in ends if end is not None), None)
 
     async def _carry_on(self, step: int, index: int, call: CallControl, result: CallResult) -> End | None:
@@ -117,6 +127,7 @@ class Calls:
                 case _ if control.told:
                     return None
                 case CallStatus.LIMIT_REACHED:
+                    self._asked = True
                     end = await self._overruns.met(step, control.limit, seen=changes)
                     if end is not None:
                         return end
@@ -124,7 +135,9 @@ class Calls:
                     turns += 1
                     await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, _SHORTEST_TURN_S)))
                 case CallStatus.HALTED:
-                    return End(Outcome.ESCALATED, OutcomeReason.HALTED, result.content.message[:200])
+                    end = await self._halts.halted(step, call.tool, result.content.message)
+                    if end is not None:
+                        return end
                 case CallStatus.NEEDS_APPROVAL if asks < MAX_ASKS:
                     asks += 1
                     answer = await self._ask(step, index, call, result)
@@ -134,7 +147,7 @@ class Calls:
                 case CallStatus.UNKNOWN if doubts < MAX_DOUBTS:
                     doubts += 1
                     self._enter("in_doubt")
-                    await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, doubt_s)))
+                    await self._halts.doubt(step, index, max(control.retry_after_s or 0, doubt_s))
                     doubt_s = min(doubt_s * 2, _LONGEST_DOUBT_S)
                 case CallStatus.UNKNOWN:
                     return End(Outcome.ESCALATED, OutcomeReason.EFFECT_UNKNOWN, f"step {step} {call.tool}")
@@ -142,6 +155,7 @@ class Calls:
                     return End(
                         Outcome.ESCALATED, OutcomeReason.ENGINE_FAULT, f"step {step} {call.tool}: {control.status}"
                     )
+            await self._halts.clear(step)
             self._enter("acting")
             changes = self._overruns.changes
             result = await _unbroken(self._visit(step, index, call, result.visit + 1, grant))
@@ -151,6 +165,8 @@ class Calls:
         requirement = result.control.requirement
         if requirement is None:
             return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, "approval needed, but no requirement given")
+        self._asked = True
+        await self._halts.clear(step)
         opened = await self._open(step, index, call, result.visit, requirement)
         self._enter("waiting_for_people")
         left_s = opened.expires_at - workflow.now().timestamp()

@@ -17,7 +17,8 @@ __all__ = ["WORKFLOWS", "sandbox"]
 WORKFLOWS: Sequence[type] = (AgentRun,)
 _PASSED_THROUGH = (
     "contracts", "policy", "pydantic", "pydantic_core", "joserfc", "cryptography", "rfc8785", "cedarpy",
-    "workflows.ballot", "workflows.calls", "workflows.endings", "workflows.overruns", "workflows.stubs",
+    "workflows.ballot", "workflows.calls", "workflows.endings", "workflows.halts",
+    "workflows.overruns", "workflows.stubs",
 )  # fmt: skip
 """Loaded once, outside the sandbox: pure code of ours, and libraries without state.
 

@@ -8,7 +8,8 @@ create function reserve_model_call(
     p_input_price bigint, p_output_price bigint, -- micro-dollars per million tokens, the dearest that can apply
     p_limit_steps int, p_limit_tokens bigint, p_limit_micros bigint,
     p_known_seq int, p_known_tokens bigint, -- messages up to that one are known to the caller, and so many tokens
-    out kind text, -- stored, reserved, limit, closed, absent
+    p_agent text,
+    out kind text, -- stored, reserved, limit, halted, closed, absent
     out fence int, out limit_name text, out control text,
     out messages text, -- of reserved: those after p_known_seq; of stored: the answer
     out message_seq int, out message_tokens bigint, -- the last of them, and the tokens of all that were returned
@@ -24,6 +25,7 @@ begin
     perform set_config('countersign.tenant', p_tenant, true);
     -- Not waited for until it is on disk: nothing is lost with it that `settle_model_call` does not make good.
     perform set_config('synchronous_commit', 'off', true);
+    perform pg_advisory_xact_lock_shared(7301); -- a kill switch stops spending too
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if not found then kind := 'absent'; return; end if;
     select * into j from journal r
@@ -36,6 +38,8 @@ begin
         return;
     end if;
     if s.closed then kind := 'closed'; return; end if;
+    control := halted_by(p_tenant, p_run, p_agent, '');
+    if control is not null then kind := 'halted'; return; end if;
 
     -- An earlier attempt reserved and never settled: its answer is lost, so it counts as charged.
     tokens_lost := coalesce(j.tokens_lost, 0) + coalesce(j.tokens_reserved, 0);

@@ -45,6 +45,7 @@ begin
         perform settle_limits(p_tenant, p_run);
         perform end_effects(p_tenant, p_run);
         perform append_audit(p_tenant, p_run, 'closed', p_audit);
+        update pauses r set ended_at = now() where r.tenant = p_tenant and r.run_id = p_run and r.ended_at is null;
         update run_state r set closed = true, version = r.version + 1 where r.tenant = p_tenant and r.run_id = p_run;
         update runs r set closed_at = now(), outcome = p_outcome, reason = p_reason, detail = p_detail, report = p_report
             where r.tenant = p_tenant and r.run_id = p_run;

@@ -1,11 +1,13 @@
 """The tables, one noun per file. Every row has its tenant; row-level security is in the migrations."""
 
-from store.tables.access import Account, AgentState, Session, Switch, VoteKey
+from store.tables.access import Account, AgentState, Session, VoteKey
 from store.tables.approval import ApprovalRequest, VoteRow
 from store.tables.identity import AgentChange, CredentialKey, Revocation
 from store.tables.inbox import Alarm, InboxRow
 from store.tables.limits import Breaker, CachedRead, Counter, RateWindow
 from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
+from store.tables.stopping import CommandRow, PauseRow, RunRead, Switch, SwitchReceipt
+from store.tables.undo import UndoOrderRow
 
 __all__ = [
     "Account",
@@ -16,6 +18,7 @@ __all__ = [
     "AuditRow",
     "Breaker",
     "CachedRead",
+    "CommandRow",
     "Counter",
     "CredentialKey",
     "Definition",
@@ -23,12 +26,16 @@ __all__ = [
     "InboxRow",
     "JournalRow",
     "MessageRow",
+    "PauseRow",
     "RateWindow",
     "Revocation",
+    "RunRead",
     "RunRow",
     "RunState",
     "Session",
     "Switch",
+    "SwitchReceipt",
+    "UndoOrderRow",
     "VoteKey",
     "VoteRow",
 ]

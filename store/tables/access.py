@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, text
+from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field
 
 from store.tables.base import Table
 
-__all__ = ["Account", "AgentState", "Session", "Switch", "VoteKey"]
+__all__ = ["Account", "AgentState", "Session", "VoteKey"]
 
 
 def _at(*, nullable: bool = False) -> Column[datetime]:
@@ -29,33 +29,6 @@ class AgentState(Table, table=True):
     """Rises with every change."""
     changed_by: str
     changed_at: datetime = Field(sa_column=_at())
-
-
-class Switch(Table, table=True):
-    """A kill switch that is or was on. Tenant `*` holds for all."""
-
-    __tablename__ = "switches"
-    __table_args__ = (
-        Index(
-            "switches_on",
-            "tenant",
-            "scope",
-            "target",
-            unique=True,
-            postgresql_where=text("released_at is null"),
-        ),
-    )
-    switch_id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    tenant: str
-    scope: str
-    """`tenant`, `agent`, `tool` or `run`."""
-    target: str
-    """Agent, tool or run; `*` for a tenant."""
-    reason: str
-    set_by: str
-    set_at: datetime = Field(sa_column=_at())
-    released_by: str | None = None
-    released_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
 
 
 class Account(Table, table=True):

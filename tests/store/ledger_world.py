@@ -21,6 +21,7 @@ TENANT, AGENT = "acme", "worker_bee"
 AMOUNT_MINOR = 700
 CALLS_MAX = 6
 BOUNDS = ModelBounds(
+    agent="worker_bee",
     overhead_tokens=10, output_tokens=90, input_price=1_000_000, output_price=2_000_000,
     limit_steps=8, limit_tokens=700, limit_micros=2_000,
 )  # fmt: skip

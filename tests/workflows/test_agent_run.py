@@ -9,11 +9,13 @@ from temporalio.client import WorkflowHandle
 from contracts.base import JsonObject
 from contracts.call import EffectState
 from contracts.canonical import digest, run_id_for
+from contracts.command import CommandAccepted, EndRun
 from contracts.event import EventOrigin, RunRequest
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
 from store.effects import list_effects
 from tests.installation import Installation
+from tests.operating import freed, obeyed, paused, resume_freed, switch_on
 from workflows.agent_run import AgentRun
 
 SMALL, LARGE, HUGE, INJECTED = "TIC-2001", "TIC-2006", "TIC-2002", "TIC-2003"
@@ -140,13 +142,11 @@ async def test_a_refund_whose_answer_is_lost_happens_once(installation: Installa
     ("scope", "target"), [("tenant", "*"), ("agent", "support_refund"), ("tool", "crm.read_ticket")]
 )
 async def test_a_kill_switch_stops_the_next_call(installation: Installation, scope: str, target: str) -> None:
-    async with installation.db.tenant("acme") as cursor:
-        await cursor.execute(
-            "insert into switches (tenant, scope, target, reason, set_by) values ('acme', %s, %s, 'drill', 'test')",
-            (scope, target),
-        )
-    report = await (await installation.start({"ticket_id": SMALL})).result()
-    assert ended(report) == (Outcome.ESCALATED, OutcomeReason.HALTED)
+    await switch_on(installation, scope, target)
+    handle = await installation.start({"ticket_id": SMALL})
+    assert (await paused(handle)).detail.endswith(f"{scope}:{target}")
+    await obeyed(installation, handle, EndRun())
+    assert ended(await handle.result()) == (Outcome.CANCELLED, OutcomeReason.REQUESTED)
     assert installation.refunds() == []
 
 
@@ -154,8 +154,16 @@ async def test_a_kill_switch_stops_the_next_call(installation: Installation, sco
 async def test_disabling_the_agent_stops_its_next_call(installation: Installation) -> None:
     async with installation.db.tenant("acme") as cursor:
         await cursor.execute("update agent_states set enabled = false, version = version + 1 where tenant = 'acme'")
-    report = await (await installation.start({"ticket_id": SMALL})).result()
-    assert ended(report) == (Outcome.ESCALATED, OutcomeReason.HALTED)
+    handle = await installation.start({"ticket_id": SMALL})
+    assert (await paused(handle)).detail.endswith("agent support_refund is disabled")
+    assert await freed(installation) == []
+    async with installation.db.tenant("acme") as cursor:
+        await cursor.execute(
+            "update agent_states set enabled = true, version = version + 1, changed_by = 'ada' where tenant = 'acme'"
+        )
+    assert await freed(installation) == [(handle.id, 1, "ada")]
+    assert await resume_freed(installation, handle, 1, "ada") == CommandAccepted()
+    assert ended(await handle.result()) == (Outcome.COMPLETED, OutcomeReason.DONE)
 
 
 @pytest.mark.req("T4")

@@ -21,10 +21,14 @@ grant select, insert, update, delete on sessions, breakers, cached_reads to coun
 grant select, insert, update on counters, rate_windows to countersign_app;
 grant select, insert, update on vote_keys, credential_keys to countersign_app;
 grant select, insert on revocations, agent_changes to countersign_app;
+grant select, insert on switch_receipts, run_reads to countersign_app;
+grant select, insert, update on commands, pauses, undo_orders to countersign_app;
 
 -- The dispatchers see every tenant, but only what waits to be delivered.
 grant select, update on inbox, votes to countersign_dispatch;
 grant select on revocations to countersign_dispatch;
+grant select, update on commands to countersign_dispatch;
+grant select on pauses, switches, agent_states to countersign_dispatch; -- whether what halted a run still holds
 
 do $$
 declare
@@ -32,6 +36,7 @@ declare
 begin
     foreach name in array array['definitions', 'runs', 'run_state', 'messages', 'journal', 'effects', 'audit', 'inbox',
         'alarms', 'approval_requests', 'votes', 'agent_states', 'agent_changes', 'revocations', 'switches', 'accounts',
+        'switch_receipts', 'run_reads', 'commands', 'pauses', 'undo_orders',
         'sessions', 'breakers', 'cached_reads', 'counters', 'rate_windows']
     loop
         execute format('alter table %I enable row level security', name);
@@ -48,6 +53,10 @@ create policy everywhere on revocations for select to countersign_app using (ten
 create policy deliver on revocations for select to countersign_dispatch using (true);
 create policy deliver on inbox to countersign_dispatch using (true) with check (true);
 create policy deliver on votes to countersign_dispatch using (true) with check (true);
+create policy deliver on commands to countersign_dispatch using (true) with check (true);
+create policy deliver on pauses for select to countersign_dispatch using (true);
+create policy deliver on switches for select to countersign_dispatch using (true);
+create policy deliver on agent_states for select to countersign_dispatch using (true);
 
 create function refuse_change() returns trigger language plpgsql as $$
 begin
@@ -58,3 +67,5 @@ create trigger append_only_truncate before truncate on audit for each statement 
 create trigger append_only before update or delete on messages for each row execute function refuse_change();
 create trigger append_only before update or delete on revocations for each row execute function refuse_change();
 create trigger append_only before update or delete on agent_changes for each row execute function refuse_change();
+create trigger append_only before update or delete on switch_receipts for each row execute function refuse_change();
+create trigger append_only before update or delete on run_reads for each row execute function refuse_change();

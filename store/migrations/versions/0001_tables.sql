@@ -120,6 +120,29 @@ CREATE INDEX cached_reads_by_resource ON cached_reads (tenant, resource);
 
 CREATE INDEX cached_reads_expired ON cached_reads (tenant, expires_at);
 
+CREATE TABLE commands (
+    tenant VARCHAR NOT NULL,
+    command_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    display_name VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    jws VARCHAR NOT NULL,
+    state VARCHAR DEFAULT 'pending' NOT NULL,
+    refusal VARCHAR DEFAULT '' NOT NULL,
+    attempts INTEGER DEFAULT '0' NOT NULL,
+    last_error VARCHAR DEFAULT '' NOT NULL,
+    issued_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    next_attempt_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    settled_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, command_id)
+);
+
+CREATE INDEX commands_by_run ON commands (tenant, run_id, issued_at desc);
+
+CREATE INDEX commands_waiting ON commands (next_attempt_at) WHERE state = 'pending';
+
 CREATE TABLE counters (
     tenant VARCHAR NOT NULL,
     period VARCHAR NOT NULL,
@@ -181,10 +204,16 @@ CREATE TABLE effects (
     error VARCHAR DEFAULT '' NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    doubted_at TIMESTAMP WITH TIME ZONE,
+    probes INTEGER DEFAULT '0' NOT NULL,
+    probed_at TIMESTAMP WITH TIME ZONE,
+    probe_said VARCHAR DEFAULT '' NOT NULL,
+    next_probe_at TIMESTAMP WITH TIME ZONE,
+    resolved_by VARCHAR DEFAULT '' NOT NULL,
     PRIMARY KEY (tenant, run_id, step, call)
 );
 
-CREATE INDEX effects_done_deed ON effects (tenant, tool, natural_key) WHERE state = 'succeeded';
+CREATE INDEX effects_done_deed ON effects (tenant, tool, natural_key) WHERE state in ('succeeded', 'abandoned');
 
 CREATE UNIQUE INDEX effects_open_deed ON effects (tenant, tool, natural_key) WHERE natural_key <> '' and state in ('prepared', 'in_flight', 'unknown');
 
@@ -244,6 +273,25 @@ CREATE TABLE messages (
     PRIMARY KEY (tenant, run_id, seq)
 );
 
+CREATE TABLE pauses (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    number INTEGER NOT NULL,
+    agent VARCHAR NOT NULL,
+    cause VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    detail VARCHAR NOT NULL,
+    command_id VARCHAR,
+    person VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    paused_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    ended_by VARCHAR,
+    PRIMARY KEY (tenant, run_id, number)
+);
+
+CREATE UNIQUE INDEX pauses_open ON pauses (tenant, run_id) WHERE ended_at is null;
+
 CREATE TABLE rate_windows (
     tenant VARCHAR NOT NULL,
     tool VARCHAR NOT NULL,
@@ -265,6 +313,20 @@ CREATE TABLE revocations (
 );
 
 CREATE INDEX revocations_newest ON revocations (at);
+
+CREATE TABLE run_reads (
+    read_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    reader VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    via VARCHAR NOT NULL,
+    what VARCHAR NOT NULL,
+    PRIMARY KEY (read_id)
+);
+
+CREATE INDEX run_reads_newest ON run_reads (tenant, run_id, at desc);
 
 CREATE TABLE run_state (
     tenant VARCHAR NOT NULL,
@@ -322,12 +384,17 @@ CREATE TABLE runs (
     reason VARCHAR,
     detail VARCHAR DEFAULT '' NOT NULL,
     report VARCHAR,
+    looked_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (tenant, run_id)
 );
 
 CREATE INDEX runs_by_event ON runs (tenant, endpoint, event_id);
 
+CREATE INDEX runs_by_parent ON runs (tenant, parent_run_id) WHERE parent_run_id is not null;
+
 CREATE INDEX runs_newest ON runs (tenant, opened_at desc, run_id);
+
+CREATE INDEX runs_open ON runs (tenant, looked_at) WHERE closed_at is null;
 
 CREATE TABLE sessions (
     tenant VARCHAR NOT NULL,
@@ -340,6 +407,25 @@ CREATE TABLE sessions (
     PRIMARY KEY (tenant, token_hash)
 );
 
+CREATE TABLE switch_receipts (
+    tenant VARCHAR NOT NULL,
+    switch_id BIGINT NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    visit INTEGER NOT NULL,
+    agent VARCHAR NOT NULL,
+    tool VARCHAR,
+    kind VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    attempts INTEGER NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, switch_id, run_id, step, call)
+);
+
+CREATE INDEX switch_receipts_by_run ON switch_receipts (tenant, run_id);
+
 CREATE TABLE switches (
     switch_id BIGINT GENERATED ALWAYS AS IDENTITY,
     tenant VARCHAR NOT NULL,
@@ -348,12 +434,34 @@ CREATE TABLE switches (
     reason VARCHAR NOT NULL,
     set_by VARCHAR NOT NULL,
     set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    epoch BIGINT,
     released_by VARCHAR,
     released_at TIMESTAMP WITH TIME ZONE,
+    released_reason VARCHAR,
     PRIMARY KEY (switch_id)
 );
 
 CREATE UNIQUE INDEX switches_on ON switches (tenant, scope, target) WHERE released_at is null;
+
+CREATE TABLE undo_orders (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    of_run VARCHAR NOT NULL,
+    of_step INTEGER,
+    agent VARCHAR NOT NULL,
+    username VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    plan VARCHAR NOT NULL,
+    plan_digest VARCHAR NOT NULL,
+    ordered_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, run_id)
+);
+
+CREATE INDEX undo_orders_by_run ON undo_orders (tenant, of_run, ordered_at);
+
+CREATE INDEX undo_orders_waiting ON undo_orders (tenant, ordered_at) WHERE started_at is null;
 
 CREATE TABLE vote_keys (
     kid VARCHAR NOT NULL,
