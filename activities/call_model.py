@@ -12,6 +12,7 @@ from activities.gate import Gate
 from activities.models import ModelRejected, ModelUnavailable, provider_for
 from activities.models.prices import UnpricedModel, cost_micros, upper_bound_micros
 from activities.models.tokens import PER_REQUEST, TOOL_PROMPT, tokens_in
+from activities.outgoing import screened
 from activities.proposal import Proposal, read_proposal, stored_answer
 from activities.transcript import message_row
 from activities.transcripts import Transcript, Transcripts
@@ -19,7 +20,8 @@ from contracts.agent import PinnedAgent
 from contracts.audit import ModelReplied
 from contracts.base import Digest, Micros, Record
 from contracts.canonical import digest_bytes
-from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, StopReason, ToolSchema
+from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, StopReason, ToolMessage, ToolSchema
+from contracts.outgoing import Redaction
 from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OVER
 from contracts.tool import Tool
 from contracts.turn import CallModel, Calls, Halted, LimitMet, ModelTurn, TurnContent
@@ -49,7 +51,7 @@ class StoredTurn(Record):
     tokens: int
     micros: Micros
     transcript_digest: Digest
-    problem: str = ""
+    redactions: tuple[Redaction, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class ModelCaller:
         self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation, shown: Digest
     ) -> ModelTurn:
         choice = asked.choice
-        reply = await self._ask(request, agent, asked, reservation)
+        reply, redactions = self._screened(agent, asked, await self._ask(request, agent, asked, reservation))
         proposal = read_proposal(reply, self._tools(agent))
         answer = stored_answer(reply)
         text, size = message_row(answer)
@@ -146,6 +148,7 @@ class ModelCaller:
             tokens=tokens + reservation.tokens_lost,
             micros=micros + reservation.micros_lost,
             transcript_digest=shown,
+            redactions=redactions,
         )
         messages: list[tuple[str, int | None, int]] = [(text, None, size)]
         for position, correction in enumerate(proposal.corrections):
@@ -174,6 +177,7 @@ class ModelCaller:
                     usage=reply.usage,
                     tokens=stored.tokens,
                     micros=stored.micros,
+                    redactions=redactions,
                 ).model_dump_json(),
                 agent=agent.name,
                 first_tool=first,
@@ -206,6 +210,19 @@ class ModelCaller:
             await release_model_call(self._engine.db, request.tenant, request.run_id, request.step, reservation.fence)
             raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
 
+    def _screened(
+        self, agent: PinnedAgent, asked: ModelRequest, reply: ModelReply
+    ) -> tuple[ModelReply, tuple[Redaction, ...]]:
+        """What rules take out is gone before anything is stored, digested or decided: all later parts see the same."""
+        live = self._engine.registry.agents.get(agent.name)
+        return screened(
+            self._engine.outgoing,
+            live.file.output_rules if live else (),
+            reply,
+            self._tools(agent),
+            lambda: [item.model_dump(mode="json") for item in asked.messages if isinstance(item, ToolMessage)],
+        )
+
     def _offer(self, definition: Digest, agent: PinnedAgent) -> _Offer:
         found = self._offers.get(definition)
         if found is None:
@@ -235,7 +252,9 @@ class ModelCaller:
 def _turn(proposal: Proposal, stored: StoredTurn) -> ModelTurn:
     return ModelTurn(
         control=proposal.control,
-        content=proposal.content,
+        content=proposal.content.model_copy(update={"redactions": stored.redactions})
+        if stored.redactions
+        else proposal.content,
         served_model=stored.served_model,
         tokens=stored.tokens,
         micros=stored.micros,

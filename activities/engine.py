@@ -13,6 +13,7 @@ from activities.credentials import Issuers
 from activities.limits import LimitsBook
 from activities.outgoing import OutgoingRules
 from activities.registry import Registry
+from activities.sandbox import Boxes
 from activities.services import Services
 from contracts.agent import PinnedAgent
 from contracts.run_activities import ENGINE_FAULT, STORE_DOWN
@@ -37,6 +38,7 @@ class Engine:
     credentials: Issuers
     services: Services
     outgoing: OutgoingRules
+    boxes: Boxes
     limits: LimitsBook
     _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
         default_factory=OrderedDict[tuple[str, str], PinnedAgent]

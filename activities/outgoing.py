@@ -25,7 +25,9 @@ __all__ = ["OutgoingRules", "OutgoingRulesBroken", "outgoing_of", "screened"]
 _SETTLED_NS = 2_000_000_000
 """A file changed less than this ago may change again within one tick of its clock: it is read again."""
 _FINISH_TEXTS = ("summary", "needed")
-_FINISH = Surface(tool=FINISH, effect=Effect.WRITE, tier=Tier.READ_ONLY, service="", customer_visible=False)
+_FINISH = Surface(
+    tool=FINISH, effect=Effect.WRITE, tier=Tier.READ_ONLY, service="", customer_visible=False, prose=_FINISH_TEXTS
+)
 _WITHHELD = "[withheld: the output rules cannot be used]"
 _BROKEN = Outgoing(classes=("rules",), action="block")
 _logger = logging.getLogger(__name__)

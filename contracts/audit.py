@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName, UserName
 from contracts.call import CallStatus, EffectState
 from contracts.decision import DecisionRecord
@@ -22,6 +24,10 @@ __all__ = [
     "RunClosed",
     "RunOpened",
 ]
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class RunOpened(Record):
@@ -50,7 +56,7 @@ class ModelReplied(Record):
     tokens: int
     """Settled for the step, lost attempts included."""
     micros: Micros
-    redactions: tuple[Redaction, ...] = ()
+    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=_is_empty)
     """What output rules replaced in the answer."""
 
 
@@ -106,6 +112,10 @@ class EffectResolved(Record):
     how: Literal["probe", "no_proof", "run_ended", "person"]
     """Who or what told. `run_ended`: nobody asks any more; what never left did not happen, of the rest nobody knows."""
     detail: str
+    by: str = Field(default="", exclude_if=_is_empty)
+    """Of a person: who; a person's name as their account knows it."""
+    said_twice: bool = Field(default=False, exclude_if=_is_empty)
+    """Of a person: that it did not happen was said although an earlier attempt's credential was still good."""
 
 
 class ApprovalAsked(Record):

@@ -10,7 +10,7 @@ from activities.gate.finish import TAKEN_OVER
 from activities.gate.foreseen import Foreseen
 from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
-from activities.gate.unsettled import clear_doubt
+from activities.gate.unsettled import clear_doubt, tell_known
 from activities.gate.values import RunValues
 from activities.gate.visit import (
     StoredControl,
@@ -92,14 +92,18 @@ class Gate:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
         visit = visit_of(self._engine, request, agent, loaded)
         labels = {name: tool.labels for name, tool in visit.tools.items()}
-        values = self._values.extended(request.tenant, request.run_id, known, loaded, labels)
-        return dataclasses.replace(visit, values=values)
+        values, records = self._values.extended(request.tenant, request.run_id, known, loaded, labels)
+        return dataclasses.replace(visit, values=values, records=records)
 
     async def _round(self, visit: Visit, *, repeated: bool) -> CallResult | Admission:
         """One try: a result, or the reason to start over."""
         tool = visit.tool
         if visit.loaded.settled_visit is not None:
             engine_fault(f"visit {visit.loaded.settled_visit} settled this call already")
+        if visit.loaded.effect is not None:
+            known = await tell_known(self._engine, visit)
+            if known is not None:
+                return known
         if tool is None or not schema_unchanged(self._engine, visit.pinned, tool):
             if visit.was_sent:
                 words = f"It is not known whether this happened, and {visit.pinned.name} has changed since."

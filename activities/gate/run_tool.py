@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from pydantic import BaseModel
 from temporalio import activity
 
 from activities.credentials import CallIdentity
 from activities.engine import Engine
 from activities.gate.visit import Visit
+from activities.sandbox.lines import Job
 from activities.services import CallContext
 from activities.transcript import shown_output
 from contracts.base import JsonObject
@@ -49,9 +51,7 @@ async def attempt_tool(
         engine, visit, tool, visit.arguments, may_write=may_write, epoch=epoch, not_after_s=not_after_s
     )
     try:
-        typed = tool.args_model.model_validate(visit.arguments)
-        async with asyncio.timeout(tool.timeout_s):
-            result = await tool.function(typed, context)
+        result = await _call(engine, visit, tool, context)
         output = shown_output(cast("JsonObject", result.model_dump(mode="json")))
     except RefusedBeforeSend as fault:
         return Attempt("not_sent", code=fault.code, message=str(fault))
@@ -78,12 +78,13 @@ async def probe_effect(engine: Engine, visit: Visit, tool: Tool) -> Probe:
     """Ask the service what became of the effect key. Whatever goes wrong is `unclear`."""
     if tool.probe is None:
         return Probe(state="unclear")
-    typed = tool.args_model.model_validate(visit.arguments)
     try:
         epoch = await _epoch_now(engine, visit, tool)
         context = context_of(engine, visit, tool, {"key": visit.effect_key}, may_write=False, epoch=epoch)
+        if tool.isolated:
+            return Probe.model_validate(await _in_box(engine, visit, tool, context, "probe"))
         async with asyncio.timeout(tool.timeout_s):
-            return await tool.probe(typed, context, visit.effect_key)
+            return await tool.probe(tool.args_model.model_validate(visit.arguments), context, visit.effect_key)
     except Exception as error:  # noqa: BLE001 - no answer is no proof
         activity.logger.warning("probe of %s failed: %s", tool.name, type(error).__name__)
         return Probe(state="unclear")
@@ -96,6 +97,8 @@ async def preview_of(engine: Engine, visit: Visit, tool: Tool) -> Preview | None
     try:
         epoch = await _epoch_now(engine, visit, tool)
         context = context_of(engine, visit, tool, visit.arguments, may_write=False, epoch=epoch)
+        if tool.isolated:
+            return Preview.model_validate(await _in_box(engine, visit, tool, context, "preview"))
         async with asyncio.timeout(tool.timeout_s):
             return await tool.preview(tool.args_model.model_validate(visit.arguments), context)
     except Exception as error:  # noqa: BLE001 - an approver can decide without it
@@ -140,6 +143,29 @@ def context_of(
         engine.services, engine.credentials, identity, arguments,
         timeout_s=tool.timeout_s, may_write=may_write, beat=_beat(),
     )  # fmt: skip
+
+
+async def _call(engine: Engine, visit: Visit, tool: Tool, context: CallContext) -> BaseModel:
+    if tool.isolated:
+        return tool.output_model.model_validate(await _in_box(engine, visit, tool, context, "call"))
+    typed = tool.args_model.model_validate(visit.arguments)
+    async with asyncio.timeout(tool.timeout_s):
+        return await tool.function(typed, context)
+
+
+async def _in_box(
+    engine: Engine, visit: Visit, tool: Tool, context: CallContext, function: Literal["call", "probe", "preview"]
+) -> JsonObject:
+    """A function of an isolated tool, in a process of its own. The time for it begins when that process stands."""
+    job = Job(
+        folder=str(engine.registry.agent(visit.agent.name).folder),
+        tool=tool.name,
+        function=function,
+        arguments=visit.arguments,
+        effect_key=visit.effect_key,
+    )
+    async with engine.boxes.box() as box, asyncio.timeout(tool.timeout_s):
+        return await box.run(job, context)
 
 
 def _beat() -> Callable[[str], None]:

@@ -15,6 +15,7 @@ from contracts.decision import DecisionRecord
 from contracts.model import AssistantMessage
 from contracts.tool import Tool
 from contracts.turn import CallContent
+from policy.outgoing import OwnRecords
 from policy.provenance import ValueIndex
 from store.journal import CallKey, LoadedCall
 
@@ -22,6 +23,7 @@ __all__ = [
     "StoredControl",
     "Visit",
     "control_of",
+    "json_object",
     "key_of",
     "result_of",
     "schema_unchanged",
@@ -46,6 +48,8 @@ class Visit:
     """All tools of the agent as they are now."""
     values: ValueIndex = field(default_factory=ValueIndex)
     """What entered the run so far."""
+    records: OwnRecords = field(default_factory=OwnRecords)
+    """What the run read of each resource."""
 
     @property
     def key(self) -> CallKey:
