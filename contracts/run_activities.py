@@ -10,6 +10,7 @@ from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
 from contracts.call import CallResult, ExecuteTool
 from contracts.decision import Requirement
 from contracts.event import RunRequest
+from contracts.notice import NoticesSent, SendNotices
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.turn import CallModel, ModelTurn
 
@@ -21,9 +22,11 @@ __all__ = [
     "LEASE_HELD",
     "MODEL_REJECTED",
     "MODEL_UNAVAILABLE",
+    "NOTICE_NOT_SENT",
     "NOT_ADMITTED",
     "OPEN_APPROVAL",
     "PIN_AGENT",
+    "SEND_NOTICES",
     "SETTLE_APPROVAL",
     "STORE_DOWN",
     "TAKEN_OVER",
@@ -53,6 +56,8 @@ LEASE_HELD = "LeaseHeld"
 """An earlier attempt may still be sending: retried when its lease has lapsed."""
 TAKEN_OVER = "TakenOver"
 """A later attempt works on the same step: retried, and then answered with what that one stored."""
+NOTICE_NOT_SENT = "NoticeNotSent"
+"""A channel did not take a notice: retried as long as the request is open."""
 ENGINE_FAULT = "EngineFault"
 """A contradiction that only a fault of this software explains: not retried."""
 
@@ -157,3 +162,4 @@ EXECUTE_TOOL = ActivityStub("execute_tool", ExecuteTool, CallResult)
 OPEN_APPROVAL = ActivityStub("open_approval", OpenApproval, ApprovalOpened)
 SETTLE_APPROVAL = ActivityStub("settle_approval", SettleApproval, ApprovalSettled)
 CLOSE_RUN = ActivityStub("close_run", CloseRun, RunReport)
+SEND_NOTICES = ActivityStub("send_notices", SendNotices, NoticesSent)

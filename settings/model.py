@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Limits: what a tenant and its agents may use in a day, rates and destinations of tools. Read when it changes."""
     output_rules_file: FilePath = ROOT / "settings" / "output_rules.yaml"
     """Output rules: personal data and secrets that may not leave with a tool call, and what happens to them."""
+    notify_file: FilePath = ROOT / "settings" / "notify.yaml"
+    """Channels that tell people of approval requests: mail, chat, signed webhooks."""
     agents_dir: FilePath = ROOT / "agents"
     """Folder of the agents' folders. Tests and evals may point it at their own; every folder in it is trusted code."""
 

@@ -1,0 +1,266 @@
+"""Notices through a real mail server and a real HTTP server: what arrives, what never does, what is tried again."""
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from activities.notify.channels import NoticeNotSentError, send
+from activities.notify.words import Notice, notice_of
+from contracts.notice import NoticeKind
+from settings import SettingsError
+from settings.notify import EmailChannel, NotifyFile, SlackChannel, Smtp, WebhookChannel, load_notify
+from tests.conftest import some_free
+
+pytestmark = pytest.mark.req("A8")
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NOTICE = notice_of(
+    NoticeKind.REQUESTED,
+    request_id="apr-abcdefghijklmnopqrstuvwxyz",
+    tier=3,
+    due=datetime(2026, 11, 21, 14, 5, tzinfo=UTC),
+    expires=datetime(2026, 11, 22, 14, 5, tzinfo=UTC),
+    web_url="https://countersign.example.com/",
+)
+
+
+@dataclass
+class Mailbox:
+    """What the mail server took."""
+
+    answer: str = "250 OK"
+    taken: list[tuple[list[str], Message]] = field(default_factory=list[tuple[list[str], Message]])
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd finds its hooks by these names
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address.startswith("gone"):
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - see above
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.taken.append(([str(address) for address in envelope.rcpt_tos], message_from_bytes(content)))
+        return self.answer
+
+
+@dataclass
+class Hooks:
+    """What the HTTP server was sent."""
+
+    url: str = ""
+    status: int = 200
+    location: str = ""
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list[tuple[dict[str, str], bytes]])
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def smtp(mailbox: Mailbox) -> Iterator[Smtp]:
+    controller = Controller(mailbox, hostname="127.0.0.1", port=some_free())
+    controller.start()
+    yield Smtp(host="127.0.0.1", port=controller.port, security="none", sender="Countersign <no-reply@example.com>")
+    controller.stop()
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    seen = Hooks()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            seen.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(seen.status)
+            if seen.location:
+                self.send_header("location", seen.location)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    seen.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    yield seen
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def text_of(message: Message) -> str:
+    payload = message.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload.decode()
+
+
+async def test_a_mail_says_that_a_decision_is_wanted_and_nothing_of_what_it_is_about(
+    smtp: Smtp, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    channel = EmailChannel(name="leads", kind="email", to=("a@example.com", "b@example.com"))
+    await send(channel, NOTICE, smtp, tmp_path)
+    ((to, message),) = mailbox.taken
+    assert to == ["a@example.com", "b@example.com"]
+    assert "example.com" not in str(message["To"])
+    assert message["Subject"] == "[Countersign] Your decision is wanted"
+    assert message["Message-ID"] == "<apr-abcdefghijklmnopqrstuvwxyz-requested.leads@example.com>"
+    assert "https://countersign.example.com/requests/apr-abcdefghijklmnopqrstuvwxyz" in text_of(message)
+    assert "2026-11-21 14:05 UTC" in text_of(message)
+
+
+async def test_the_same_notice_has_the_same_id_in_every_attempt(smtp: Smtp, mailbox: Mailbox, tmp_path: Path) -> None:
+    channel = EmailChannel(name="leads", kind="email", to=("a@example.com",))
+    for _ in range(2):
+        await send(channel, NOTICE, smtp, tmp_path)
+    assert len({str(message["Message-ID"]) for _, message in mailbox.taken}) == 1
+
+
+@pytest.mark.parametrize("answer", ["451 try later", "554 refused"])
+async def test_mail_that_is_not_taken_is_said(smtp: Smtp, mailbox: Mailbox, tmp_path: Path, answer: str) -> None:
+    mailbox.answer = answer
+    with pytest.raises(NoticeNotSentError, match="leads: mail was not taken"):
+        await send(EmailChannel(name="leads", kind="email", to=("a@example.com",)), NOTICE, smtp, tmp_path)
+
+
+async def test_one_refused_address_is_said_though_the_others_got_it(
+    smtp: Smtp, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    channel = EmailChannel(name="leads", kind="email", to=("a@example.com", "gone@example.com"))
+    with pytest.raises(NoticeNotSentError, match="1 of 2 addresses"):
+        await send(channel, NOTICE, smtp, tmp_path)
+    assert [to for to, _ in mailbox.taken] == [["a@example.com"]]
+
+
+async def test_a_server_without_the_demanded_protection_gets_no_mail(
+    smtp: Smtp, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    channel = EmailChannel(name="leads", kind="email", to=("a@example.com",))
+    with pytest.raises(NoticeNotSentError):
+        await send(channel, NOTICE, smtp.model_copy(update={"security": "starttls"}), tmp_path)
+    with pytest.raises(NoticeNotSentError):
+        await send(channel, NOTICE, smtp.model_copy(update={"port": some_free()}), tmp_path)
+    assert mailbox.taken == []
+
+
+async def test_a_server_whose_certificate_nobody_vouches_for_gets_neither_password_nor_mail(
+    mailbox: Mailbox, tmp_path: Path, self_signed: tuple[Path, Path]
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*self_signed)
+    controller = Controller(
+        mailbox,
+        hostname="127.0.0.1",
+        port=some_free(),
+        tls_context=context,
+        require_starttls=True,
+    )
+    controller.start()
+    try:
+        (tmp_path / "password").write_text("hunter2-canary")
+        protected = Smtp(
+            host="127.0.0.1", port=controller.port, username="me", password="file:password", sender="a@example.com"
+        )
+        with pytest.raises(NoticeNotSentError) as refused:
+            await send(EmailChannel(name="leads", kind="email", to=("a@example.com",)), NOTICE, protected, tmp_path)
+    finally:
+        controller.stop()
+    assert "hunter2" not in str(refused.value)
+    assert mailbox.taken == []
+
+
+async def test_a_webhook_verifies_with_the_receivers_secret_and_with_no_other(hooks: Hooks, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    channel = WebhookChannel(name="pager", kind="webhook", url=hooks.url, secret="file:secret")
+    await send(channel, NOTICE, None, tmp_path)
+    ((headers, body),) = hooks.requests
+    document = Webhook(SECRET).verify(body, headers)
+    assert document == {
+        "type": "approval.requested",
+        "data": {"subject": NOTICE.subject, "sentence": NOTICE.sentence, "link": NOTICE.link},
+    }
+    assert headers["webhook-id"] == NOTICE.notice_id
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").verify(body, headers)
+
+
+async def test_a_chat_gets_a_text_with_the_link(hooks: Hooks, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(hooks.url)
+    await send(SlackChannel(name="chat", kind="slack", url="file:url"), NOTICE, None, tmp_path)
+    ((_, body),) = hooks.requests
+    assert NOTICE.link in json.loads(body)["text"]
+
+
+@pytest.mark.parametrize(("status", "location"), [(500, ""), (404, ""), (302, "http://127.0.0.1:9/elsewhere")])
+async def test_a_hook_that_does_not_take_it_is_said_and_redirects_are_not_followed(
+    hooks: Hooks, tmp_path: Path, status: int, location: str
+) -> None:
+    hooks.status, hooks.location = status, location
+    (tmp_path / "url").write_text(hooks.url)
+    with pytest.raises(NoticeNotSentError, match=f"^chat: answered {status}$"):
+        await send(SlackChannel(name="chat", kind="slack", url="file:url"), NOTICE, None, tmp_path)
+    assert len(hooks.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tenants: {acme: [{name: a, kind: email, to: [a@b.example]}]}", "no smtp server"),
+        ("tenants: {acme: [{name: a, kind: slack, url: https://hooks.example/x}]}", "acme.0.slack.url"),
+        ("tenants: {acme: [{name: a, kind: pigeon}]}", "pigeon"),
+        (
+            "tenants: {acme: [{name: a, kind: slack, url: 'env:A'}, {name: a, kind: slack, url: 'env:B'}]}",
+            "two channels of acme",
+        ),
+        ("smtp: {host: mail.example, sender: a@b.example, username: me}\ntenants: {}", "belong together"),
+        (
+            "smtp: {host: m.test, sender: a@b.example, username: me, password: 'env:P', security: none}\ntenants: {}",
+            "unprotected",
+        ),
+        ('smtp: {host: mail.example, sender: "a@b.example\\nBcc: c@d.example"}\ntenants: {}', "sender"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "notify.yaml").write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load_notify(tmp_path / "notify.yaml")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_file_of_the_clone_is_good_and_silent() -> None:
+    root = Path(__file__).parents[2]
+    assert load_notify(root / "settings" / "notify.yaml") == NotifyFile()
+
+
+def test_a_notice_tells_no_more_than_it_must() -> None:
+    for kind in NoticeKind:
+        notice: Notice = notice_of(
+            kind,
+            request_id="apr-x",
+            tier=4,
+            due=datetime.now(UTC),
+            expires=datetime.now(UTC),
+            web_url="https://c.example",
+        )
+        assert notice.link == "https://c.example/requests/apr-x"
+        assert "Opening the link decides nothing" in notice.text
