@@ -11,6 +11,7 @@ from activities.agent_tools import schema_digest
 from activities.bundles import Bundles
 from activities.credentials import Issuers
 from activities.limits import LimitsBook
+from activities.notify import Notifier
 from activities.outgoing import OutgoingRules
 from activities.registry import Registry
 from activities.sandbox import Boxes
@@ -40,6 +41,7 @@ class Engine:
     outgoing: OutgoingRules
     boxes: Boxes
     limits: LimitsBook
+    notifier: Notifier
     _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
         default_factory=OrderedDict[tuple[str, str], PinnedAgent]
     )

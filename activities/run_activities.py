@@ -15,6 +15,7 @@ from activities.engine import Engine, store_down
 from activities.gate import Gate
 from activities.halting import note_order, pause_run
 from activities.heartbeats import beating
+from activities.notify import send_notices
 from activities.pin_agent import pin_agent
 from activities.run_limits import note_run, open_raise, settle_raise
 from contracts.call import CallResult, ExecuteTool
@@ -30,6 +31,7 @@ from contracts.limits import (
     RaiseSettled,
     SettleRaise,
 )
+from contracts.notice import NoticesSent, SendNotices
 from contracts.outcome import RunReport
 from contracts.pause import NOTE_ORDER, PAUSE_RUN, NoteOrder, OrderNoted, PauseKept, PauseRun
 from contracts.run_activities import (
@@ -39,6 +41,7 @@ from contracts.run_activities import (
     EXECUTE_TOOL,
     OPEN_APPROVAL,
     PIN_AGENT,
+    SEND_NOTICES,
     SETTLE_APPROVAL,
     ApprovalOpened,
     ApprovalSettled,
@@ -109,6 +112,7 @@ class RunActivities:
             self.pause_run,
             self.note_order,
             self.note_run,
+            self.send_notices,
             self.open_raise,
             self.settle_raise,
         ]
@@ -145,6 +149,12 @@ class RunActivities:
     async def settle_approval(self, request: SettleApproval) -> ApprovalSettled:
         """See `activities.approvals`."""
         return await settle_approval(self._engine, request)
+
+    @activity.defn(name=SEND_NOTICES.name)
+    @_bounded
+    async def send_notices(self, request: SendNotices) -> NoticesSent:
+        """See `activities.notify`."""
+        return await send_notices(self._engine.notifier, self._engine.db, request)
 
     @activity.defn(name=CLOSE_RUN.name)
     @_bounded

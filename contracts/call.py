@@ -3,13 +3,13 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
 from contracts.decision import DecisionRecord, Requirement
 from contracts.vote import Grant
 
-__all__ = ["CallOutput", "CallResult", "CallStatus", "EffectState", "ExecuteTool", "ResultControl"]
+__all__ = ["CallHead", "CallOutput", "CallResult", "CallStatus", "EffectState", "ExecuteTool", "ResultControl"]
 
 
 def _is_empty(value: object) -> bool:
@@ -121,3 +121,26 @@ class CallResult(Record):
     """Digest of the activity's input: Temporal's replay does not compare inputs, ours does."""
     control: ResultControl
     content: CallOutput
+
+
+class CallWords(BaseModel):
+    """The one part of a call's content that a run may pass on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    message: str = ""
+    """See `CallOutput.message`."""
+
+
+class CallHead(BaseModel):
+    """A `CallResult` as the run reads it: what it branches on. The rest is for people who read the history."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    step: int
+    call: int
+    visit: int
+    tool: ToolName
+    arguments_digest: Digest
+    control: ResultControl
+    content: CallWords

@@ -16,8 +16,6 @@ class NoticeKind(StrEnum):
     """A decision is wanted."""
     REMINDER = "reminder"
     """It is still wanted, and overdue."""
-    ESCALATED = "escalated"
-    """It is overdue, and now another group is asked as well."""
     EXPIRED = "expired"
     """Nobody decided in time; the run ended safely."""
 

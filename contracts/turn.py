@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName
 from contracts.outgoing import Redaction
@@ -19,6 +19,7 @@ __all__ = [
     "ModelTurn",
     "TurnContent",
     "TurnControl",
+    "TurnHead",
 ]
 
 
@@ -130,3 +131,13 @@ class ModelTurn(Record):
     """Cost settled for this step in micro-dollars, lost attempts included."""
     transcript_digest: Digest
     """Digest over the messages that the model was shown: proves which input this answer belongs to."""
+
+
+class TurnHead(BaseModel):
+    """A `ModelTurn` as the run reads it: what it branches on, and what it counts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    control: TurnControl
+    tokens: int
+    micros: Micros

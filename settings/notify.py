@@ -18,7 +18,7 @@ Sender = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f<>]{0,80}<?[^\s@<>,;:\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}>?$")
 ]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]{1,400}$")]
-Notice = Literal["requested", "reminder", "escalated", "expired"]
+Notice = Literal["requested", "reminder", "expired"]
 
 
 class _Part(BaseModel):
@@ -55,7 +55,7 @@ class _Channel(_Part):
     """What is told is recorded under it."""
     groups: tuple[Group, ...] = Field(default=(), max_length=20)
     """Requests that these groups can decide; empty: all."""
-    notices: tuple[Notice, ...] = ("requested", "reminder", "escalated", "expired")
+    notices: tuple[Notice, ...] = ("requested", "reminder", "expired")
     """What it tells."""
 
 

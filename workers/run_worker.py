@@ -12,12 +12,14 @@ from activities.credentials import Issuers
 from activities.engine import Engine
 from activities.limits import LimitsBook
 from activities.models import aclose_all
+from activities.notify import Notifier
 from activities.outgoing import OutgoingRules
 from activities.registry import Registry
 from activities.run_activities import RunActivities
 from activities.sandbox import Boxes
 from activities.services import Services
 from settings import Settings
+from settings.notify import load_notify
 from store.database import Database
 from workflows.sandbox import WORKFLOWS, sandbox
 
@@ -56,6 +58,9 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
         outgoing=outgoing,
         boxes=Boxes(settings.agents_dir),
         limits=LimitsBook(settings.limits_file),
+        notifier=Notifier(
+            load_notify(settings.notify_file), folder=settings.notify_file.parent, web_url=settings.web_url
+        ),
     )
     async with database:
         try:

@@ -14,9 +14,9 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from contracts.command import CommandAnswer, SignedCommand
 from contracts.event import Carried, RunRequest
 from contracts.outcome import Outcome, OutcomeReason, RunReport, RunTotals
-from contracts.run_activities import CALL_MODEL, CLOSE_RUN, PIN_AGENT, CloseRun, Pinned
+from contracts.run_activities import CLOSE_RUN, PIN_AGENT, CloseRun, Pinned
 from contracts.snapshot import RunSnapshot
-from contracts.turn import CallModel, Halted, LimitMet, ModelTurn
+from contracts.turn import CallModel, Halted, LimitMet, TurnHead
 from contracts.vote import SignedVote, VoteAnswer
 from workflows import stubs
 from workflows.ballot import Ballot
@@ -129,15 +129,15 @@ class AgentRun:
         # A run that is paused within a step does that step over, from its journal.
         return await overruns.in_time(step, self._active_s(pinned))
 
-    async def _turn(self, pinned: Pinned, overruns: Overruns) -> ModelTurn | End:
+    async def _turn(self, pinned: Pinned, overruns: Overruns) -> TurnHead | End:
         """The step's turn of the model; again, where it met a limit and there is more of it, or was halted."""
         attempt = 0
         while True:
             turn = await self._think(pinned, attempt)
             match turn:
-                case ModelTurn(control=LimitMet(limit=limit)):
+                case TurnHead(control=LimitMet(limit=limit)):
                     end = await overruns.met(self._step, limit)
-                case ModelTurn(control=Halted(by=by)):
+                case TurnHead(control=Halted(by=by)):
                     end = await self._halts.halted(self._step, "", by)
                 case _:
                     return turn
@@ -145,7 +145,7 @@ class AgentRun:
                 return end
             attempt += 1
 
-    async def _think(self, pinned: Pinned, attempt: int) -> ModelTurn | End:
+    async def _think(self, pinned: Pinned, attempt: int) -> TurnHead | End:
         """One model call; when none can be had, what the agent declares for that: hand over, or wait."""
         wait_s = _FIRST_MODEL_WAIT_S
         choice = pinned.agent.models["plan"]
@@ -153,14 +153,12 @@ class AgentRun:
             self._enter("thinking")
             try:
                 turn = await stubs.call_model(
-                    CALL_MODEL,
                     CallModel(
                         tenant=self._request.tenant,
                         run_id=self._request.run_id,
                         definition=pinned.definition,
                         step=self._step,
                     ),
-                    step=self._step,
                     attempt=attempt,
                     timeout_s=choice.timeout_s,
                     wait_s=max(self._request.model_wait_s, self._request.store_wait_s),

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
 
 from contracts.agent import PinnedTool
-from contracts.call import CallResult, CallStatus, EffectState, ExecuteTool
+from contracts.call import CallHead, CallStatus, EffectState, ExecuteTool
 from contracts.decision import Requirement
 from contracts.event import RunRequest
+from contracts.notice import NoticeKind
 from contracts.outcome import Outcome, OutcomeReason
 from contracts.run_activities import (
     OPEN_APPROVAL,
@@ -28,6 +30,7 @@ from workflows import stubs
 from workflows.ballot import Ballot
 from workflows.endings import End
 from workflows.halts import Halts
+from workflows.notices import Notices
 from workflows.overruns import Overruns
 
 __all__ = ["Calls"]
@@ -53,12 +56,13 @@ class Calls:
         self._request = request
         self._pinned = pinned
         self._ballot = ballot
+        self._notices = Notices(request)
         self._overruns = overruns
         self._halts = halts
         halts.may_restart = lambda: not self._asked
         self._asked = False
         self._enter = enter
-        self._newest: dict[int, CallResult] = {}
+        self._newest: dict[int, CallHead] = {}
         self._changes = 0
         self._tools = {tool.name: tool for tool in pinned.agent.tools}
         self._lines: list[str] = []
@@ -82,7 +86,7 @@ class Calls:
         self._asked = False
         self._changes = self._overruns.changes
         tools = [self._tool(call) for call in calls]
-        results: dict[int, CallResult] = {}
+        results: dict[int, CallHead] = {}
         quick = [index for index, tool in enumerate(tools) if stubs.is_short_read(tool)]
         slow = [index for index, tool in enumerate(tools) if tool.effect is Effect.READ and index not in quick]
         for index in quick:
@@ -99,7 +103,7 @@ class Calls:
         self._asked = False
         return end
 
-    async def _settle_all(self, step: int, calls: Sequence[CallControl], results: dict[int, CallResult]) -> End | None:
+    async def _settle_all(self, step: int, calls: Sequence[CallControl], results: dict[int, CallHead]) -> End | None:
         """Carry on every call until the model has its answer: requests for approval are asked side by side."""
         began, paused_s = workflow.now(), self._halts.waited_s
         asked = [index for index, found in results.items() if found.control.status is CallStatus.NEEDS_APPROVAL]
@@ -114,7 +118,7 @@ class Calls:
         self.waited_s += (workflow.now() - began).total_seconds() - (self._halts.waited_s - paused_s)
         return next((end for end in ends if end is not None), None)
 
-    async def _carry_on(self, step: int, index: int, call: CallControl, result: CallResult) -> End | None:
+    async def _carry_on(self, step: int, index: int, call: CallControl, result: CallHead) -> End | None:
         """From a first result to the call's end: approvals, doubts, limits."""
         grant: Grant | None = None
         asks = doubts = turns = 0
@@ -160,7 +164,7 @@ class Calls:
             changes = self._overruns.changes
             result = await _unbroken(self._visit(step, index, call, result.visit + 1, grant))
 
-    async def _ask(self, step: int, index: int, call: CallControl, result: CallResult) -> Grant | End | None:
+    async def _ask(self, step: int, index: int, call: CallControl, result: CallHead) -> Grant | End | None:
         """Put a call before people. A grant; or None when they denied it and the model was told; or an end."""
         requirement = result.control.requirement
         if requirement is None:
@@ -169,13 +173,12 @@ class Calls:
         await self._halts.clear(step)
         opened = await self._open(step, index, call, result.visit, requirement)
         self._enter("waiting_for_people")
-        left_s = opened.expires_at - workflow.now().timestamp()
-        try:
-            await workflow.wait_condition(
-                lambda: self._ballot.verdict(opened.request_id) != "open", timeout=timedelta(seconds=max(left_s, 0.001))
-            )
-        except TimeoutError:
+        self._notices.tell(NoticeKind.REQUESTED, opened)
+        if not await self._decided_until(opened, opened.sla_at):
+            self._notices.tell(NoticeKind.REMINDER, opened)
+        if not await self._decided_until(opened, opened.expires_at):
             await self._settle(step, index, call, opened, "expired")
+            self._notices.tell(NoticeKind.EXPIRED, opened)
             return End(Outcome.ESCALATED, OutcomeReason.APPROVAL_EXPIRED, f"step {step} {call.tool}")
         if self._ballot.verdict(opened.request_id) == "denied":
             await self._settle(step, index, call, opened, "denied")
@@ -183,6 +186,17 @@ class Calls:
         grant = self._ballot.grant(opened.request_id)
         await self._settle(step, index, call, opened, "granted")
         return grant
+
+    async def _decided_until(self, opened: ApprovalOpened, moment: int) -> bool:
+        """Wait for people until that moment (Unix seconds). Whether they have decided."""
+
+        def decided() -> bool:
+            return self._ballot.verdict(opened.request_id) != "open"
+
+        left_s = min(moment, opened.expires_at) - workflow.now().timestamp()
+        with suppress(TimeoutError):
+            await workflow.wait_condition(decided, timeout=timedelta(seconds=max(left_s, 0.001)))
+        return decided()
 
     async def _open(
         self, step: int, index: int, call: CallControl, visit: int, requirement: Requirement
@@ -238,7 +252,7 @@ class Calls:
 
     async def _visit(
         self, step: int, index: int, call: CallControl, visit: int, grant: Grant | None = None
-    ) -> CallResult:
+    ) -> CallHead:
         return await stubs.execute_tool(
             self._tool(call),
             ExecuteTool(
@@ -259,14 +273,14 @@ class Calls:
         """The pinned tool. Proposals are validated against the pinned tools before they get here."""
         return self._tools[call.tool]
 
-    def _note(self, result: CallResult) -> None:
+    def _note(self, result: CallHead) -> None:
         self._newest[result.call] = result
         if len(self._lines) < _MAX_LINES:
             effect = f" ({result.control.effect})" if result.control.effect else ""
             self._lines.append(f"step {result.step}: {result.tool} {result.control.status}{effect}")
 
 
-def _seen(result: CallResult) -> CallSeen:
+def _seen(result: CallHead) -> CallSeen:
     return CallSeen(
         tool=result.tool,
         arguments_digest=result.arguments_digest,
@@ -276,7 +290,7 @@ def _seen(result: CallResult) -> CallSeen:
     )
 
 
-async def _unbroken(work: Awaitable[CallResult]) -> CallResult:
+async def _unbroken(work: Awaitable[CallHead]) -> CallHead:
     """Let a write that has begun come to its end before a cancellation goes on: half a write helps nobody."""
     task = asyncio.ensure_future(work)
     try:

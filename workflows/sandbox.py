@@ -11,14 +11,15 @@ from temporalio.worker.workflow_sandbox._in_sandbox import InSandbox
 from temporalio.worker.workflow_sandbox._runner import _Instance  # pyright: ignore[reportPrivateUsage] - the SDK offers no other place
 
 from workflows.agent_run import AgentRun
+from workflows.undo_run import UndoRun
 
 __all__ = ["WORKFLOWS", "sandbox"]
 
-WORKFLOWS: Sequence[type] = (AgentRun,)
+WORKFLOWS: Sequence[type] = (AgentRun, UndoRun)
 _PASSED_THROUGH = (
     "contracts", "policy", "pydantic", "pydantic_core", "joserfc", "cryptography", "rfc8785", "cedarpy",
     "workflows.ballot", "workflows.calls", "workflows.endings", "workflows.halts",
-    "workflows.overruns", "workflows.stubs",
+    "workflows.notices", "workflows.overruns", "workflows.stubs",
 )  # fmt: skip
 """Loaded once, outside the sandbox: pure code of ours, and libraries without state.
 

@@ -8,10 +8,10 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from contracts.agent import PinnedTool
-from contracts.call import CallResult, ExecuteTool
-from contracts.run_activities import ENGINE_FAULT, EXECUTE_TOOL, MODEL_REJECTED, NOT_ADMITTED, ActivityStub
+from contracts.call import CallHead, ExecuteTool
+from contracts.run_activities import CALL_MODEL, ENGINE_FAULT, EXECUTE_TOOL, MODEL_REJECTED, NOT_ADMITTED, ActivityStub
 from contracts.tool import Effect
-from contracts.turn import ModelTurn
+from contracts.turn import CallModel, TurnHead
 
 __all__ = ["call_model", "execute_tool", "is_short_read", "regular", "short"]
 
@@ -58,10 +58,25 @@ async def regular(
     summary: str = "",
 ) -> OutT:
     """An activity with events of its own, retried until `wait_s` has passed."""
+    return await _regular(
+        stub.name, argument, stub.returns, activity_id=activity_id, timeout_s=timeout_s, wait_s=wait_s, summary=summary
+    )
+
+
+async def _regular(
+    name: str,
+    argument: BaseModel,
+    reads: type[OutT],
+    *,
+    activity_id: str,
+    timeout_s: float,
+    wait_s: float,
+    summary: str = "",
+) -> OutT:
     return await workflow.execute_activity(
-        stub.name,
+        name,
         argument,
-        result_type=stub.returns,
+        result_type=reads,
         activity_id=activity_id,
         start_to_close_timeout=timedelta(seconds=timeout_s),
         schedule_to_close_timeout=timedelta(seconds=wait_s + timeout_s),
@@ -71,14 +86,13 @@ async def regular(
     )
 
 
-async def call_model(
-    stub: ActivityStub[InT, ModelTurn], argument: InT, *, step: int, attempt: int, timeout_s: float, wait_s: int
-) -> ModelTurn:
-    """The model call of a step."""
-    return await regular(
-        stub,
+async def call_model(argument: CallModel, *, attempt: int, timeout_s: float, wait_s: int) -> TurnHead:
+    """The model call of a step. The run reads the head of what is recorded, as it does of every call."""
+    return await _regular(
+        CALL_MODEL.name,
         argument,
-        activity_id=f"s{step}-model" + (f"-{attempt}" if attempt else ""),
+        TurnHead,
+        activity_id=f"s{argument.step}-model" + (f"-{attempt}" if attempt else ""),
         timeout_s=timeout_s + _SLACK_S,
         wait_s=wait_s,
     )
@@ -89,7 +103,7 @@ def is_short_read(tool: PinnedTool) -> bool:
     return tool.effect is Effect.READ and tool.timeout_s <= SHORT_READ_S and not tool.isolated
 
 
-async def execute_tool(tool: PinnedTool, argument: ExecuteTool, *, wait_s: int) -> CallResult:
+async def execute_tool(tool: PinnedTool, argument: ExecuteTool, *, wait_s: int) -> CallHead:
     """One visit of a call through the gate."""
     activity_id = f"s{argument.step}-c{argument.call}-v{argument.visit}"
     attempts_s = tool.timeout_s * (tool.attempts + 1) + _SLACK_S
@@ -97,15 +111,16 @@ async def execute_tool(tool: PinnedTool, argument: ExecuteTool, *, wait_s: int) 
         return await workflow.execute_local_activity(
             EXECUTE_TOOL.name,
             argument,
-            result_type=CallResult,
+            result_type=CallHead,
             activity_id=activity_id,
             start_to_close_timeout=timedelta(seconds=attempts_s),
             schedule_to_close_timeout=timedelta(seconds=attempts_s + wait_s),
             retry_policy=_RETRY,
         )
-    return await regular(
-        EXECUTE_TOOL,
+    return await _regular(
+        EXECUTE_TOOL.name,
         argument,
+        CallHead,
         activity_id=activity_id,
         timeout_s=attempts_s + _LEASE_SLACK_S,
         wait_s=wait_s,

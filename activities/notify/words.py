@@ -10,14 +10,11 @@ __all__ = ["Notice", "notice_of"]
 _SUBJECTS = {
     NoticeKind.REQUESTED: "Your decision is wanted",
     NoticeKind.REMINDER: "Overdue: your decision is wanted",
-    NoticeKind.ESCALATED: "Escalated: your decision is wanted",
     NoticeKind.EXPIRED: "A request expired undecided",
 }
 _SENTENCES = {
     NoticeKind.REQUESTED: "An agent asks people before it acts (risk tier {tier}). Please decide by {due}.",
     NoticeKind.REMINDER: "A request of an agent (risk tier {tier}) is undecided since {due}. It expires {expires}.",
-    NoticeKind.ESCALATED: "A request of an agent (risk tier {tier}) is undecided since {due}: your group is asked too. "
-    "It expires {expires}.",
     NoticeKind.EXPIRED: "Nobody decided a request of an agent (risk tier {tier}) until {expires}. Nothing was done.",
 }
 
