@@ -1,5 +1,7 @@
 """One model call: reserve, call, judge the answer, settle. A repetition returns what was settled and pays nothing."""
 
+import math
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
 from activities.gate import Gate
+from activities.gate.counting import unused_s
 from activities.models import ModelRejected, ModelUnavailable, provider_for
 from activities.models.prices import UnpricedModel, cost_micros, upper_bound_micros
 from activities.models.tokens import PER_REQUEST, TOOL_PROMPT, tokens_in
@@ -24,9 +27,10 @@ from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequ
 from contracts.outgoing import Redaction
 from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OVER
 from contracts.tool import Tool
-from contracts.turn import CallModel, Calls, Halted, LimitMet, ModelTurn, TurnContent
-from store.journal import (
-    CallKey,
+from contracts.turn import CallModel, Calls, Halted, LimitMet, Malformed, ModelTurn, TurnContent
+from policy.limits import ceilings
+from store.journal import CallKey
+from store.model_calls import (
     ModelBounds,
     ModelReservation,
     SettledAnswer,
@@ -117,15 +121,20 @@ class ModelCaller:
     async def _reserve(
         self, request: CallModel, agent: PinnedAgent, choice: ModelChoice, offer: _Offer, known: Transcript
     ) -> ModelReservation:
+        run = ceilings(agent.limits)
         bounds = ModelBounds(
             agent=agent.name,
             overhead_tokens=PER_REQUEST + offer.tokens if choice.provider != "scripted" else PER_REQUEST,
             output_tokens=choice.max_output_tokens,
             input_price=upper_bound_micros(choice, _MTOK, 0),
             output_price=upper_bound_micros(choice, 0, _MTOK),
-            limit_steps=agent.limits.steps,
-            limit_tokens=agent.limits.tokens,
-            limit_micros=agent.limits.micros,
+            limit_steps=run.steps,
+            limit_tokens=run.tokens,
+            limit_micros=run.micros,
+            limit_retries=run.retries,
+            limit_context=run.context_tokens,
+            wall_s=math.ceil(choice.timeout_s),
+            limits=self._limits(request, agent),
             known_seq=known.seq,
             known_tokens=known.tokens,
         )
@@ -134,7 +143,7 @@ class ModelCaller:
     async def _answer(
         self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation, shown: Digest
     ) -> ModelTurn:
-        choice = asked.choice
+        choice, began_s = asked.choice, time.monotonic()
         reply, redactions = self._screened(agent, asked, await self._ask(request, agent, asked, reservation))
         proposal = read_proposal(reply, self._tools(agent))
         answer = stored_answer(reply)
@@ -155,6 +164,8 @@ class ModelCaller:
             told, told_size = message_row(correction)
             messages.append((told, position if correction.role == "tool" else None, told_size))
         first = proposal.control.calls[0].tool if isinstance(proposal.control, Calls) else None
+        malformed = isinstance(proposal.control, Malformed)
+        shrinks = malformed and reservation.malformed > 0  # one slip is corrected; another is a reason for doubt
         values_after = self._gate.values_known(request.tenant, request.run_id)
         settled = await settle_model_call(
             self._engine.db,
@@ -178,10 +189,16 @@ class ModelCaller:
                     tokens=stored.tokens,
                     micros=stored.micros,
                     redactions=redactions,
+                    shrunk=shrinks,
                 ).model_dump_json(),
+                day=reservation.day,
+                wall_back_s=unused_s(math.ceil(choice.timeout_s), began_s),
+                malformed=malformed,
+                shrinks=self._limits(request, agent) if shrinks else None,
                 agent=agent.name,
                 first_tool=first,
                 values_after=values_after,
+                zone=self._gate.zone_of(request.tenant, agent.name, first or ""),
             ),
         )
         if settled.kind == "lost":
@@ -201,13 +218,11 @@ class ModelCaller:
             return await provider.complete(asked, activity.heartbeat)
         except ModelUnavailable as error:
             if not error.possibly_charged:
-                await release_model_call(
-                    self._engine.db, request.tenant, request.run_id, request.step, reservation.fence
-                )
+                await self._release(request, asked, reservation)
             delay = timedelta(seconds=error.retry_after_s) if error.retry_after_s is not None else None
             raise ApplicationError(str(error), type=MODEL_UNAVAILABLE, next_retry_delay=delay) from error
         except ModelRejected as error:
-            await release_model_call(self._engine.db, request.tenant, request.run_id, request.step, reservation.fence)
+            await self._release(request, asked, reservation)
             raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
 
     def _screened(
@@ -222,6 +237,13 @@ class ModelCaller:
             self._tools(agent),
             lambda: [item.model_dump(mode="json") for item in asked.messages if isinstance(item, ToolMessage)],
         )
+
+    def _limits(self, request: CallModel, agent: PinnedAgent) -> str:
+        return self._engine.limits.for_model(request.tenant, request.definition, agent)
+
+    async def _release(self, request: CallModel, asked: ModelRequest, reservation: ModelReservation) -> None:
+        wall_s = math.ceil(asked.choice.timeout_s)
+        await release_model_call(self._engine.db, request.tenant, request.run_id, request.step, reservation, wall_s)
 
     def _offer(self, definition: Digest, agent: PinnedAgent) -> _Offer:
         found = self._offers.get(definition)

@@ -28,26 +28,36 @@ class LimitsBook:
         self._stamp = self._stamped()
         self._held = load_limits(file)
         self._looked_s = time.monotonic()
-        self._texts: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str, str, str, bool], str] = OrderedDict()
 
     def tenant(self, name: str) -> TenantLimits:
         """Limits of a tenant as they are now."""
         return self._current().tenant(name)
 
     def for_model(self, tenant: str, definition: str, agent: PinnedAgent) -> str:
-        """What `spend` takes for a model call of the agent: JSON text."""
+        """What `draw_allotment` takes for a model call of the agent: JSON text."""
         return self._text(tenant, definition, agent, None)
 
-    def for_tool(self, tenant: str, definition: str, agent: PinnedAgent, tool: Tool) -> str:
-        """What `hold_call` takes for a call of the tool: JSON text."""
-        return self._text(tenant, definition, agent, tool)
+    def for_tool(
+        self, tenant: str, definition: str, agent: PinnedAgent, tool: Tool, *, seen_by_day: bool
+    ) -> tuple[str, bool]:
+        """What `hold_call` takes for a call of the tool: JSON text; and whether the tool has counts of its own.
 
-    def _text(self, tenant: str, definition: str, agent: PinnedAgent, tool: Tool | None) -> str:
+        `seen_by_day`: policy looks at the day, so the call is counted there whatever the tool declares.
+        """
+        caps = self._current().tenant(tenant).tool(tool.name)
+        by_day = seen_by_day or counted_by_day(tool, caps)
+        text = self._text(tenant, definition, agent, tool, by_day=by_day)
+        return text, by_day or tool.rate_per_minute > 0 or caps.rate_per_minute > 0
+
+    def _text(
+        self, tenant: str, definition: str, agent: PinnedAgent, tool: Tool | None, *, by_day: bool = False
+    ) -> str:
         limits = self._current().tenant(tenant)
-        key = (tenant, definition, tool.name if tool else "", tool.source if tool else "")
+        key = (tenant, definition, tool.name if tool else "", tool.source if tool else "", by_day)
         text = self._texts.get(key)
         if text is None:
-            text = _as_json(limits, agent, tool)
+            text = _as_json(limits, agent, tool, by_day=by_day)
             self._texts[key] = text
             if len(self._texts) > _MAX_TEXTS:
                 self._texts.popitem(last=False)
@@ -75,7 +85,7 @@ class LimitsBook:
         return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _as_json(limits: TenantLimits, agent: PinnedAgent, tool: Tool | None) -> str:
+def _as_json(limits: TenantLimits, agent: PinnedAgent, tool: Tool | None, *, by_day: bool) -> str:
     run, of_agent = ceilings(agent.limits), limits.agent(agent.name)
     found: dict[str, object] = {
         "zone": limits.timezone,
@@ -89,7 +99,7 @@ def _as_json(limits: TenantLimits, agent: PinnedAgent, tool: Tool | None) -> str
         found |= {
             "per_minute": _narrower(tool.rate_per_minute, caps.rate_per_minute),
             "per_day": per_day,
-            "by_day": counted_by_day(tool, caps),
+            "by_day": by_day,
             "money": {
                 "agent": of_agent.money_minor, "tenant": limits.day.money_minor, "tool": caps.money_minor,
             },

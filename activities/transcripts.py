@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from pydantic import TypeAdapter
 
 from contracts.model import Message
-from store.journal import ModelReservation
+from store.model_calls import ModelReservation
 
 __all__ = ["Transcript", "Transcripts"]
 

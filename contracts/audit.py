@@ -18,6 +18,7 @@ __all__ = [
     "ApprovalClosed",
     "CallDecided",
     "CallFinished",
+    "CheckMade",
     "EffectDoubted",
     "EffectResolved",
     "ModelReplied",
@@ -56,8 +57,26 @@ class ModelReplied(Record):
     tokens: int
     """Settled for the step, lost attempts included."""
     micros: Micros
+    shrunk: bool = Field(default=False, exclude_if=_is_empty)
+    """Whether this answer, malformed as one before it, took half of what the run's limits had left."""
     redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=_is_empty)
     """What output rules replaced in the answer."""
+
+
+class CheckMade(Record):
+    """A check of a call gave its verdict."""
+
+    step: int
+    call: int
+    tool: ToolName
+    check: str
+    passed: bool
+    reason: str
+    arguments_digest: Digest
+    served_model: str
+    """Empty where a function decided."""
+    tokens: int
+    micros: Micros
 
 
 class CallDecided(Record):
@@ -91,6 +110,10 @@ class CallFinished(Record):
     output_digest: Digest | None
     error: str
     attempts: int
+    cached_from: str = Field(default="", exclude_if=_is_empty)
+    """The run that read the output, where it was served again."""
+    shrunk: bool = Field(default=False, exclude_if=_is_empty)
+    """Whether doubt about it took half of what the run's limits had left."""
 
 
 class EffectDoubted(Record):

@@ -29,6 +29,7 @@ __all__ = [
 
 _ID = re.compile(r"[a-z][a-z0-9-]{2,79}")
 _SYNTAX = "not valid Cedar"
+_DAY = re.compile(r"\b(calls_today|money_today_minor)\b")
 _WALLS = (
     "base-tenant-wall", "base-halted", "base-disabled", "base-tier-ceiling", "base-stage-off", "base-outgoing-block",
     "base-run-expired", "base-forbidden-after",
@@ -78,6 +79,8 @@ class Bundle:
     """By tenant: what narrows the policies there. Allows whatever the tenant's own policies do not forbid."""
     tiers: TierRules = field(default_factory=TierRules)
     """What raises the tier of a call."""
+    sees_the_day: bool = True
+    """Whether a policy looks at what was counted over the tenant's day: then every call is counted there."""
 
     def reasons(self, policies: tuple[str, ...]) -> tuple[Reason, ...]:
         """Determining policies with their reasons for people."""
@@ -127,6 +130,7 @@ def build_bundle(
         },
         overlays={tenant: CedarEngine(f"{text}\n{_UNLESS_FORBIDDEN}", schema) for tenant, text in overlays.items()},
         tiers=tiers,
+        sees_the_day=any(_DAY.search(text) for text in (*files.values(), *overlays.values())),
     )
 
 

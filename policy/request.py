@@ -62,9 +62,9 @@ class CallFacts(Record):
     user: UserFacts = UserFacts()
     """Of `on_behalf_of`."""
     calls_today: int = 0
-    """Calls of this tool by this agent in the tenant today."""
+    """Admitted calls of this tool in the tenant's day, by any agent."""
     money_today_minor: int = 0
-    """Minor units moved or reserved by them today, in the call's currency."""
+    """Minor units that they moved or reserved, in the call's currency."""
 
 
 def missing_steps(agent: PinnedAgent, tool: str, completed: Mapping[str, int]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""The hot path: one statement per phase of a step. Each function calls the one of its name in `store/sql`."""
+"""Tool calls on the hot path: one statement per phase. Each function calls the one of its name in `store/sql`."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Literal
 
 from psycopg import AsyncCursor
@@ -21,106 +21,14 @@ __all__ = [
     "EffectNow",
     "FinishedCall",
     "LoadedCall",
-    "ModelBounds",
-    "ModelReservation",
     "RunNow",
-    "Settled",
-    "SettledAnswer",
+    "Today",
     "admit_call",
     "finish_call",
     "load_call",
-    "release_model_call",
-    "reserve_model_call",
-    "settle_model_call",
+    "loaded_call",
     "tell_call",
 ]
-
-
-@dataclass(frozen=True)
-class ModelReservation:
-    """What `reserve_model_call` found or did."""
-
-    kind: Literal["stored", "reserved", "limit", "halted", "closed", "absent"]
-    fence: int
-    limit: str
-    control: str
-    """Of `stored`: the settled result without its content. Of `halted`: by what."""
-    messages: str
-    """Of `reserved`: the messages after those that were known, as a JSON list. Of `stored`: the assistant's message."""
-    message_seq: int
-    """Of `reserved`: sequence number of the transcript's last message."""
-    message_tokens: int
-    """Of `reserved`: estimated tokens of `messages`."""
-    tokens_lost: int
-    """Tokens of earlier attempts whose answer was lost."""
-    micros_lost: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelBounds:
-    """What a model call may take at most, and the run in all. Prices are micro-dollars per million tokens."""
-
-    agent: str
-    overhead_tokens: int
-    """Input beyond the messages: tool schemas, framing."""
-    output_tokens: int
-    input_price: int
-    output_price: int
-    limit_steps: int
-    limit_tokens: int
-    limit_micros: int
-    known_seq: int = 0
-    """The caller knows the transcript up to that message."""
-    known_tokens: int = 0
-    """Estimated tokens of what it knows."""
-
-
-async def reserve_model_call(
-    db: Database, tenant: str, run_id: str, step: int, bounds: ModelBounds
-) -> ModelReservation:
-    """Reserve tokens and cost for the step's model call, or return what an earlier attempt settled."""
-    row = await db.call(
-        "select * from reserve_model_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tenant, run_id, step, bounds.overhead_tokens, bounds.output_tokens, bounds.input_price, bounds.output_price,
-         bounds.limit_steps, bounds.limit_tokens, bounds.limit_micros, bounds.known_seq, bounds.known_tokens,
-         bounds.agent),
-    )  # fmt: skip
-    return ModelReservation(
-        kind=row["kind"],
-        fence=row["fence"] or 0,
-        limit=row["limit_name"] or "",
-        control=row["control"] or "",
-        messages=row["messages"] or "",
-        message_seq=row["message_seq"] or 0,
-        message_tokens=row["message_tokens"] or 0,
-        tokens_lost=row["tokens_lost"] or 0,
-        micros_lost=row["micros_lost"] or 0,
-    )
-
-
-async def release_model_call(db: Database, tenant: str, run_id: str, step: int, fence: int) -> None:
-    """Give back the reservation of an attempt that certainly was not charged."""
-    await db.call("select release_model_call(%s, %s, %s, %s)", (tenant, run_id, step, fence))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SettledAnswer:
-    """A model's answer with everything that is stored with it."""
-
-    fence: int
-    """Of the reservation."""
-    tokens: int
-    micros: int
-    control: str
-    """Control part of the result, as JSON text."""
-    messages: Sequence[tuple[str, int | None, int]]
-    """JSON text, position of the call that it answers if any, and estimated tokens, in order."""
-    audit: str
-    agent: str
-    first_tool: str | None
-    """Tool of the first call that the answer proposes: what the gate needs to decide it is read at once."""
-    values_after: int
-    """See `load_call`."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +53,8 @@ class RunNow(Record):
     on_behalf_of: str | None
     trusted_fields: tuple[str, ...]
     """Data fields of the event that its endpoint declares trusted."""
+    limit_changes: dict[str, int] | None
+    """By how much each limit was raised or shrunk since it was pinned."""
     tool_calls: int
     admitted: dict[str, int]
     """Admitted calls per tool."""
@@ -155,6 +65,15 @@ class RunNow(Record):
     tainted: bool
     opened_s: int
     """Unix seconds."""
+
+
+class Today(Record):
+    """What policy sees of the tenant's day."""
+
+    calls: int
+    """Admitted calls of the tool."""
+    money: dict[str, int]
+    """Minor units that it moved or reserved, per currency."""
 
 
 class AgentNow(Record):
@@ -202,25 +121,31 @@ class LoadedCall:
     halted_by: str
     """The kill switch that holds, such as `tool:payments.issue_refund`; empty: none."""
     now_s: int
+    today: Today | None
+    """Of a tool whose calls policy sees by day."""
     values: str
     """The event, the proposals and the tool messages after `values_after`, as a JSON list."""
     values_seq: int | None
     """Sequence number of the last of them; None when there are none."""
 
 
-async def load_call(db: Database, key: CallKey, *, agent: str, tool: str, values_after: int) -> LoadedCall | None:
+async def load_call(
+    db: Database, key: CallKey, *, agent: str, tool: str, values_after: int, zone: str | None = None
+) -> LoadedCall | None:
     """Read a call and its surroundings; None when there is no such run.
 
-    `values_after` is the sequence number up to which the caller knows the recorded values already.
+    `values_after` is the sequence number up to which the caller knows the recorded values already; `zone`, whose
+    day it is, is given of a tool whose calls policy sees by day.
     """
     row = await db.call(
-        "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s)",
-        (key.tenant, key.run_id, key.step, key.call, key.visit, agent, tool, values_after),
+        "select * from load_call(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (key.tenant, key.run_id, key.step, key.call, key.visit, agent, tool, values_after, zone),
     )
-    return _loaded(row) if row["known"] else None
+    return loaded_call(row) if row["known"] else None
 
 
-def _loaded(row: DictRow) -> LoadedCall:
+def loaded_call(row: DictRow) -> LoadedCall:
+    """What a row of `load_call` says."""
     return LoadedCall(
         stored=row["stored"] or "",
         stored_decision=row["stored_decision"] or "",
@@ -233,41 +158,27 @@ def _loaded(row: DictRow) -> LoadedCall:
         counted=row["counted"],
         halted_by=row["halted_by"] or "",
         now_s=row["now_s"],
+        today=Today.model_validate(row["today"]) if row["today"] else None,
         values=row["recorded"] or "[]",
         values_seq=row["recorded_seq"],
     )
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What `settle_model_call` did."""
-
-    kind: Literal["settled", "lost"]
-    """`lost`: a later attempt took over; read again what that one settled."""
-    first_call: LoadedCall | None
-    """The first call that the answer proposes, as the gate will want it."""
-
-
-async def settle_model_call(db: Database, tenant: str, run_id: str, step: int, answer: SettledAnswer) -> Settled:
-    """Store the answer."""
-    row = await db.call(
-        "select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s, %s, %s, %s)",
-        (tenant, run_id, step, answer.fence, answer.tokens, answer.micros, answer.control,
-         [text for text, _, _ in answer.messages], [call for _, call, _ in answer.messages],
-         [size for _, _, size in answer.messages], answer.audit, answer.agent, answer.first_tool, answer.values_after),
-    )  # fmt: skip
-    return Settled(kind=row["kind"], first_call=_loaded(row) if row["known"] else None)
-
-
-@dataclass(frozen=True)
 class Admission:
     """What the gate's statement did."""
 
-    kind: Literal["admitted", "recorded", "stale", "halted", "limit", "deed_open", "stored"]
+    kind: Literal["admitted", "recorded", "stale", "halted", "limit", "rate", "deed_open", "stored"]
     fence: int
     effect_fence: int
     detail: str
     """The switch, the limit, the other call with the same deed, or `repeated` where that alone was stale."""
+    retry_after_s: float = 0.0
+    """Of a rate."""
+    day: str = ""
+    """The day that the call is counted on."""
+    at_s: float = field(default_factory=time.monotonic)
+    """When it was made, by the monotonic clock of this process."""
     epoch: int = 0
     """Of an admitted read: revocation epoch of its credentials."""
 
@@ -290,7 +201,17 @@ class AdmissionRequest:
     message: tuple[str, int] | None = None
     """Of a record: what the model is told (JSON text, estimated tokens), when that settles the call."""
     audit: str
-    limit_tool_calls: int
+    limit_tool_calls: int = 0
+    """Of a read or a write, and so for those below."""
+    limit_retries: int = 0
+    wall_s: int = 0
+    """The longest that the call can take, in seconds."""
+    limits: str = "{}"
+    """Of the day: JSON text of `activities/limits.py`."""
+    decided_on: Today | None = None
+    """What the decision saw of the day; None: policy does not look at it."""
+    rated: bool = False
+    """Whether the tool has a rate, is counted by day, or moves money."""
     effect: JsonObject | None = None
     """Of a write: the ledger's columns."""
 
@@ -298,17 +219,22 @@ class AdmissionRequest:
 async def admit_call(db: Database, key: CallKey, request: AdmissionRequest) -> Admission:
     """Admit a call, or record that it is not; only if nothing that the decision was made on has changed."""
     text, size = request.message or (None, None)
+    seen = request.decided_on.model_dump_json() if request.decided_on else None
+    effect = json.dumps(request.effect) if request.effect is not None else None
     row = await db.call(
-        "select * from admit_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        """select * from admit_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+               %s)""",
         (key.tenant, key.run_id, key.step, key.call, key.visit, request.agent, request.tool, request.version,
          request.agent_version, request.repeated, request.verdict, request.control, text, size, request.audit,
-         request.limit_tool_calls, json.dumps(request.effect) if request.effect is not None else None),
+         request.limit_tool_calls, request.limit_retries, request.wall_s, request.limits, seen, request.rated, effect),
     )  # fmt: skip
     return Admission(
         kind=row["kind"],
         fence=row["fence"] or 0,
         effect_fence=row["effect_fence"] or 0,
         detail=row["detail"] or "",
+        retry_after_s=row["retry_after_s"] or 0.0,
+        day=row["allot_day"] or "",
         epoch=row["epoch"] or 0,
     )
 
@@ -334,15 +260,24 @@ class FinishedCall:
     output: str | None = None
     """Of a write, as JSON text."""
     error: str = ""
+    day: str = ""
+    """Of the admission."""
+    wall_back_s: int = 0
+    """What of the reserved time was not used, in seconds."""
+    retries: int = 0
+    """Attempts beyond the first."""
+    shrinks: str | None = None
+    """The run's limits, when what became of the call shrinks them: JSON text of `activities/limits.py`."""
 
 
 async def finish_call(db: Database, key: CallKey, done: FinishedCall) -> bool:
     """Store what became of a call. False when a later attempt took over: read again what that one stored."""
     text, size = done.message or (None, None)
     row = await db.call(
-        "select * from finish_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "select * from finish_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (key.tenant, key.run_id, key.step, key.call, key.visit, done.tool, done.fence, done.control, text, size,
-         done.completed, done.tainted, done.audit, done.effect_state, done.effect_fence, done.output, done.error),
+         done.completed, done.tainted, done.audit, done.effect_state, done.effect_fence, done.output, done.error,
+         done.day, done.wall_back_s, done.retries, done.shrinks),
     )  # fmt: skip
     return row["kind"] == "finished"
 

@@ -1,8 +1,10 @@
 """The end of an admitted call: journal, transcript, ledger and audit chain in one statement."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from activities.engine import Engine
+from activities.gate.counting import unused_s, wall_s
 from activities.gate.visit import StoredControl, Visit, control_of, result_of
 from activities.transcript import message_row, tool_message
 from contracts.audit import CallFinished
@@ -32,6 +34,10 @@ class Ended:
     effect: EffectState | None = None
     """Of a write."""
     retry_after_s: float | None = None
+    fault: Literal["", "rejected", "not_sent", "ambiguous"] = ""
+    """Of a failure: what is known of it."""
+    cached_from: str = ""
+    """The run that read the output, where it was served again."""
 
 
 async def finish(
@@ -43,9 +49,18 @@ async def finish(
         The result; or, when a later attempt took over meanwhile, the reason to start over and read what it stored.
     """
     told = ended.status in _TOLD
+    output_digest = digest(ended.output) if ended.output is not None else None
     control = control_of(
         ended.status, told=told, effect=ended.effect, retry_after_s=ended.retry_after_s, decision=record
+    ).model_copy(
+        update={
+            "output_digest": (output_digest or "").removeprefix("sha256:")[:16],
+            "fault": ended.fault,
+            "cached": bool(ended.cached_from),
+        }
     )
+    # Doubt about what the tools say is a reason to go on with less.
+    doubtful = ended.status is CallStatus.UNKNOWN or ended.fault == "ambiguous"
     message = tool_message(visit.call.call_id, tool.name, output=ended.output, error=ended.message)
     answer = message_row(message) if told else None
     done = FinishedCall(
@@ -62,14 +77,22 @@ async def finish(
             tool=tool.name,
             status=ended.status,
             effect=ended.effect,
-            output_digest=digest(ended.output) if ended.output is not None else None,
+            output_digest=output_digest,
             error=ended.message,
             attempts=ended.attempts,
+            cached_from=ended.cached_from,
+            shrunk=doubtful,
         ).model_dump_json(),
         effect_state=ended.effect.value if ended.effect else None,
         effect_fence=admission.effect_fence,
         output=canonical_bytes(ended.output).decode() if ended.effect and ended.output is not None else None,
         error=ended.message,
+        day=admission.day,
+        wall_back_s=unused_s(wall_s(tool), admission.at_s),
+        retries=max(ended.attempts - 1, 0),
+        shrinks=engine.limits.for_model(visit.request.tenant, visit.request.definition, visit.agent)
+        if doubtful
+        else None,
     )
     if not await finish_call(engine.db, visit.key, done):
         return TAKEN_OVER

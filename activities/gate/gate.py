@@ -6,6 +6,8 @@ from typing import Literal
 from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
+from activities.gate.breaker import Breakers
+from activities.gate.counting import drafts_only_refusal, refusal_of_destination, turn, with_limits, zone_of
 from activities.gate.finish import TAKEN_OVER
 from activities.gate.foreseen import Foreseen
 from activities.gate.judgement import Judgement, judge
@@ -28,8 +30,7 @@ from contracts.audit import CallDecided
 from contracts.call import CallResult, CallStatus, ExecuteTool
 from contracts.decision import DecisionRecord
 from contracts.run_activities import TAKEN_OVER as RUN_TAKEN_OVER
-from contracts.tool import Effect, Tool
-from policy.provenance import Trace
+from contracts.tool import Effect, Tier, Tool
 from policy.request import missing_steps
 from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, admit_call, load_call
 
@@ -46,6 +47,7 @@ class Gate:
         self._engine = engine
         self._values = RunValues()
         self._foreseen = Foreseen()
+        self._breakers = Breakers(engine)
 
     def values_known(self, tenant: str, run_id: str) -> int:
         """Sequence number up to which the recorded values of a run are indexed here."""
@@ -75,19 +77,26 @@ class Gate:
                 break
             outcome = await self._round(visit, repeated=repeated)
             if isinstance(outcome, CallResult):
+                await self._breakers.note(request.tenant, outcome)
                 return outcome
             taken_over = outcome is TAKEN_OVER
             if outcome.detail == "repeated":
                 repeated = not repeated
         raise ApplicationError(f"step {request.step} call {request.call} is worked on elsewhere", type=RUN_TAKEN_OVER)
 
+    def zone_of(self, tenant: str, agent: str, tool: str) -> str | None:
+        """Whose midnight ends the day, of a tool whose calls policy sees by day; else None."""
+        live = self._engine.registry.live(agent)
+        return zone_of(self._engine, tenant, live.tools.get(tool) if live else None)
+
     async def _load(self, request: ExecuteTool) -> Visit:
         agent = await self._engine.definition(request.tenant, request.definition)
         known = self._values.known_until(request.tenant, request.run_id)
         key = key_of(request)
         loaded = self._foreseen.take(key, known) or await load_call(
-            self._engine.db, key, agent=agent.name, tool=request.tool, values_after=known
-        )
+            self._engine.db, key, agent=agent.name, tool=request.tool, values_after=known,
+            zone=self.zone_of(request.tenant, agent.name, request.tool),
+        )  # fmt: skip
         if loaded is None:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
         visit = visit_of(self._engine, request, agent, loaded)
@@ -117,6 +126,17 @@ class Gate:
             if isinstance(cleared, CallResult | Admission):
                 return cleared
             resend = cleared == "resend"
+        try:
+            barred = await self._barred(visit, tool)
+            if barred is not None:
+                return barred
+            judgement = await judge(self._engine, visit, tool, repeated=repeated)
+        except ValueError as error:
+            return await self._settle(visit, CallStatus.REFUSED, f"{tool.name} cannot take these arguments: {error}")
+        return await self._act(visit, tool, judgement, repeated=repeated, resend=resend)
+
+    async def _barred(self, visit: Visit, tool: Tool) -> CallResult | Admission | None:
+        """The end of a visit that policy need not be asked about; None: it must be asked."""
         if visit.loaded.halted_by:
             return await self._halted(visit, visit.loaded.halted_by)
         if not visit.loaded.agent or not visit.loaded.agent.enabled:
@@ -125,48 +145,57 @@ class Gate:
         if missing:
             words = f"Not yet: {', '.join(missing)} must complete first. Nothing was counted; propose this again after."
             return await self._settle(visit, CallStatus.RETRY_AFTER, words)
-        try:
-            judgement = await judge(self._engine, visit, tool, repeated=repeated)
-        except ValueError as error:
-            return await self._settle(visit, CallStatus.REFUSED, f"{tool.name} cannot take these arguments: {error}")
-        return await self._act(visit, tool, judgement, repeated=repeated, resend=resend)
+        refusal = refusal_of_destination(self._engine, visit, tool)
+        return await self._settle(visit, CallStatus.REFUSED, f"Refused: {refusal}.") if refusal else None
 
     async def _act(
         self, visit: Visit, tool: Tool, judgement: Judgement, *, repeated: bool, resend: bool
     ) -> CallResult | Admission:
-        record = judgement.record
-        if resend and record.decision.kind != "allow":
+        """Carry out what policy says."""
+        kind = judgement.record.decision.kind
+        if resend and kind != "allow":
             # It may have happened already: saying "denied" to the model would be a claim that nobody can make.
             words = "It is not known whether this happened, and policy does not let it be sent again."
-            return await self._settle(visit, CallStatus.UNKNOWN, words, told=False, record=record, repeated=repeated)
-        match record.decision.kind:
+            return await self._settle(
+                visit, CallStatus.UNKNOWN, words, told=False, judgement=judgement, repeated=repeated
+            )
+        match kind:
             case "deny":
                 return await self._settle(
-                    visit, CallStatus.DENIED, _denial(record), record=record, traces=judgement.traces, repeated=repeated
+                    visit, CallStatus.DENIED, _denial(judgement.record), judgement=judgement, repeated=repeated
                 )
             case "needs_approval":
                 return await self._settle(
-                    visit, CallStatus.NEEDS_APPROVAL, judgement.void, record=record, traces=judgement.traces,
-                    told=False, repeated=repeated,
-                )  # fmt: skip
+                    visit, CallStatus.NEEDS_APPROVAL, judgement.void, told=False, judgement=judgement, repeated=repeated
+                )
             case "allow":
                 pass
+        refusal = drafts_only_refusal(visit, tool, _tier_of(judgement.record))
+        if refusal:
+            return await self._settle(visit, CallStatus.REFUSED, refusal, judgement=judgement, repeated=repeated)
+        cut_off_s = None if visit.was_sent else await self._breakers.wait_s(visit.request.tenant, tool.name)
+        if cut_off_s is not None:
+            why = f"{tool.name} is cut off, because too many of its calls gave no clear answer"
+            return await self._wait(visit, cut_off_s, why, judgement, repeated=repeated)
+        return await self._admit(visit, tool, judgement, repeated=repeated, resend=resend)
+
+    async def _admit(
+        self, visit: Visit, tool: Tool, judgement: Judgement, *, repeated: bool, resend: bool
+    ) -> CallResult | Admission:
+        """Count the call and perform it; or say why it is not admitted."""
+        record = judgement.record
         verdict: Literal["read", "write"] = "write" if tool.effect is Effect.WRITE else "read"
-        admission = await admit_call(
-            self._engine.db,
-            visit.key,
-            AdmissionRequest(
-                agent=visit.agent.name,
-                tool=tool.name,
-                version=visit.loaded.run.version,
-                agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
-                repeated=repeated,
-                verdict=verdict,
-                audit=_decided(visit, "admitted", None, "", record, judgement.traces),
-                limit_tool_calls=visit.agent.limits.tool_calls,
-                effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
-            ),
+        asked = AdmissionRequest(
+            agent=visit.agent.name,
+            tool=tool.name,
+            version=visit.loaded.run.version,
+            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
+            repeated=repeated,
+            verdict=verdict,
+            audit=_decided(visit, "admitted", None, "", judgement),
+            effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
         )
+        admission = await admit_call(self._engine.db, visit.key, with_limits(self._engine, visit, tool, asked))
         match admission.kind:
             case "admitted" if verdict == "write":
                 return await perform_write(self._engine, visit, tool, admission, record)
@@ -176,14 +205,27 @@ class Gate:
                 return await self._halted(visit, admission.detail)
             case "limit":
                 return await self._settle(
-                    visit, CallStatus.LIMIT_REACHED, "", told=False, limit=admission.detail, record=record,
+                    visit, CallStatus.LIMIT_REACHED, "", told=False, limit=admission.detail, judgement=judgement,
                     repeated=repeated,
                 )  # fmt: skip
+            case "rate":
+                why = f"{tool.name} was called as often as its {admission.detail.replace('_', ' ')} allows"
+                return await self._wait(visit, admission.retry_after_s, why, judgement, repeated=repeated)
             case "deed_open":
                 words = f"The same deed is under way or in doubt ({admission.detail}); it is not done twice."
-                return await self._settle(visit, CallStatus.REFUSED, words, record=record, repeated=repeated)
+                return await self._settle(visit, CallStatus.REFUSED, words, judgement=judgement, repeated=repeated)
             case _:
                 return admission
+
+    async def _wait(
+        self, visit: Visit, wait_s: float, why: str, judgement: Judgement, *, repeated: bool
+    ) -> CallResult | Admission:
+        """End a visit whose call must come back later. It costs no quota."""
+        found = turn(visit, wait_s, why)
+        return await self._settle(
+            visit, CallStatus.RETRY_AFTER, found.words, told=found.told, retry_after_s=found.retry_after_s,
+            judgement=judgement, repeated=repeated,
+        )  # fmt: skip
 
     async def _halted(self, visit: Visit, by: str) -> CallResult | Admission:
         return await self._settle(visit, CallStatus.HALTED, f"halted: {by}", told=False)
@@ -196,12 +238,13 @@ class Gate:
         *,
         told: bool = True,
         limit: str = "",
-        record: DecisionRecord | None = None,
-        traces: dict[str, Trace] | None = None,
+        retry_after_s: float | None = None,
+        judgement: Judgement | None = None,
         repeated: bool = False,
     ) -> CallResult | Admission:
         """End a visit without running the tool."""
-        control = control_of(status, told=told, limit=limit, decision=record)
+        record = judgement.record if judgement else None
+        control = control_of(status, told=told, limit=limit, retry_after_s=retry_after_s, decision=record)
         answer = message_row(tool_message(visit.call.call_id, visit.pinned.name, error=message)) if told else None
         admission = await admit_call(
             self._engine.db,
@@ -215,13 +258,18 @@ class Gate:
                 verdict="record",
                 control=StoredControl(**control.model_dump(), message=message).model_dump_json(),
                 message=answer,
-                audit=_decided(visit, "settled", status, message, record, traces or {}),
-                limit_tool_calls=visit.agent.limits.tool_calls,
+                audit=_decided(visit, "settled", status, message, judgement),
             ),
         )
         if admission.kind != "recorded":
             return admission
         return result_of(visit, control, message=message, decision=record)
+
+
+def _tier_of(record: DecisionRecord) -> int:
+    """The tier that was decided on: never below the tool's own."""
+    tier = record.request.context.get("tier")
+    return tier if isinstance(tier, int) else max(Tier)
 
 
 def _denial(record: DecisionRecord) -> str:
@@ -238,9 +286,9 @@ def _decided(
     verdict: Literal["admitted", "settled"],
     status: CallStatus | None,
     message: str,
-    record: DecisionRecord | None,
-    traces: dict[str, Trace],
+    judgement: Judgement | None,
 ) -> str:
+    traces = judgement.traces if judgement else {}
     return CallDecided(
         step=visit.request.step,
         call=visit.request.call,
@@ -250,6 +298,6 @@ def _decided(
         verdict=verdict,
         status=status,
         message=message,
-        decision=record,
+        decision=judgement.record if judgement else None,
         evidence={name: trace.model_dump(mode="json", exclude_defaults=True) for name, trace in traces.items()},
     ).model_dump_json()

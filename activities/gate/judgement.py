@@ -12,6 +12,7 @@ from activities.gate.visit import Visit
 from activities.outgoing import outgoing_of
 from contracts.agent import Stage
 from contracts.approval import ApprovalBasis
+from contracts.call import EffectState
 from contracts.canonical import digest
 from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, NeedsApproval
 from contracts.outgoing import Outgoing
@@ -71,7 +72,7 @@ async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> 
 
 
 def _outgoing(engine: Engine, visit: Visit, tool: Tool) -> Outgoing:
-    live = engine.registry.agents.get(visit.agent.name)
+    live = engine.registry.live(visit.agent.name)
     rules = live.file.output_rules if live else ()
     return outgoing_of(engine.outgoing, rules, tool, visit.arguments, visit.records)
 
@@ -100,7 +101,10 @@ def facts_of(visit: Visit, *, repeated: bool, user: UserFacts = _NOBODY) -> Call
     money = Counter(
         {effect.currency: effect.amount_minor} if effect and effect.currency and effect.amount_minor else {}
     )
+    calls_today, money_today_minor = _today(visit)
     return CallFacts(
+        calls_today=calls_today,
+        money_today_minor=money_today_minor,
         tenant=visit.request.tenant,
         run_id=visit.request.run_id,
         on_behalf_of=run.on_behalf_of,
@@ -118,6 +122,17 @@ def facts_of(visit: Visit, *, repeated: bool, user: UserFacts = _NOBODY) -> Call
         opened_s=run.opened_s,
         now_s=visit.loaded.now_s,
     )
+
+
+def _today(visit: Visit) -> tuple[int, int]:
+    """Calls of the tool in the tenant's day, and what they moved of this call's currency; this call left out."""
+    today, tool, effect = visit.loaded.today, visit.tool, visit.loaded.effect
+    if today is None or tool is None:
+        return 0, 0
+    money = tool.money(tool.args_model.model_validate(visit.arguments))
+    moved = today.money.get(money.currency, 0) if money else 0
+    own = effect.amount_minor or 0 if effect and effect.state is not EffectState.FAILED_FINAL else 0
+    return max(today.calls - visit.loaded.counted, 0), max(moved - own, 0)
 
 
 def _refused(request: AuthorizationRequest, error: str) -> DecisionRecord:

@@ -1,6 +1,7 @@
 """Perform an admitted write: under a lease, with one key, and never claiming to know what is not known."""
 
 from activities.engine import Engine
+from activities.gate.cache import forget_reads
 from activities.gate.finish import TAKEN_OVER, Ended, finish
 from activities.gate.lease import Lease, keeping, start
 from activities.gate.run_tool import Attempt, attempt_tool, pause_before, probe_effect
@@ -49,6 +50,8 @@ async def perform_write(
         ended = Ended(status=CallStatus.HALTED, attempts=0, message=f"halted: {lease.detail}", effect=state)
     else:
         return TAKEN_OVER
+    if ended.effect is not EffectState.FAILED_FINAL:
+        await forget_reads(engine, visit, tool)
     return await finish(engine, visit, tool, admission, record, ended)
 
 
@@ -81,4 +84,7 @@ async def _send(engine: Engine, visit: Visit, tool: Tool, lease: Lease) -> Ended
 
 
 def _failed(attempts: int, found: Attempt) -> Ended:
-    return Ended(status=CallStatus.FAILED, attempts=attempts, message=found.message, effect=EffectState.FAILED_FINAL)
+    return Ended(
+        status=CallStatus.FAILED, attempts=attempts, message=found.message, effect=EffectState.FAILED_FINAL,
+        fault="rejected" if found.kind == "rejected" else "not_sent",
+    )  # fmt: skip

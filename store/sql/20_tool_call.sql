@@ -15,11 +15,13 @@ $$;
 drop function if exists load_call;
 create function load_call(
     p_tenant text, p_run text, p_step int, p_call int, p_visit int, p_agent text, p_tool text, p_values_after int,
+    p_zone text, -- whose day it is, of a tool whose calls policy sees by day; else null
     out known boolean, out stored text, out stored_decision text, out stored_message text, -- this visit, if settled
     out proposal text, -- the model's message of the step
     out run json, out agent json, out effect json, out settled_visit int,
     out counted boolean, -- an earlier attempt or visit was admitted: the run's counters hold this call already
     out halted_by text, out now_s bigint,
+    out today json, -- calls and money of the tool in the tenant's day
     out recorded text, -- the event, proposals and tool messages after that sequence number: what provenance comes from
     out recorded_seq int
 ) language plpgsql as $$
@@ -29,8 +31,8 @@ begin
     perform set_config('countersign.tenant', p_tenant, true);
     now_s := floor(extract(epoch from now()));
     select to_json(x) into run from (
-        select s.version, s.closed, s.tool_calls, s.admitted, s.completed, s.money_minor, s.tainted, r.definition,
-            r.on_behalf_of, r.trusted_fields,
+        select s.version, s.closed, s.limit_changes, s.tool_calls, s.admitted, s.completed, s.money_minor, s.tainted,
+            r.definition, r.on_behalf_of, r.trusted_fields,
             floor(extract(epoch from r.opened_at))::bigint as opened_s
         from run_state s join runs r using (tenant, run_id)
         where s.tenant = p_tenant and s.run_id = p_run) x;
@@ -62,6 +64,7 @@ begin
             ceil(extract(epoch from e.credential_expires_at))::bigint as credential_s
         from effects e where e.tenant = p_tenant and e.run_id = p_run and e.step = p_step and e.call = p_call) x;
     counted := j.state is not null or effect is not null;
+    if p_zone is not null then today := today_of(p_tenant, p_tool, p_zone); end if;
     halted_by := switched_off(p_tenant, p_run, p_agent, p_tool);
     select '[' || string_agg(m.content, ',' order by m.seq) || ']', max(m.seq) into recorded, recorded_seq from messages m
         where m.tenant = p_tenant and m.run_id = p_run and m.seq > p_values_after
@@ -76,10 +79,14 @@ create function admit_call(
     p_control text, -- of a record: the result to store
     p_message text, p_message_tokens int, -- of a record: what the model is told, if it is told anything
     p_audit text,
-    p_limit_tool_calls int,
+    p_limit_tool_calls int, p_limit_retries int,
+    p_wall_s int, p_limits text, p_decided_on json, -- of the day: see 50_limits.sql and 51_rates.sql
+    p_rated boolean, -- the tool has a rate, is counted by day, or moves money
     p_effect json, -- of a write: tool_version, service, arguments_digest, arguments, natural_key, amount_minor, currency, request_id
-    out kind text, -- admitted, recorded, stale, halted, limit, deed_open, stored
+    out kind text, -- admitted, recorded, stale, halted, limit, rate, deed_open, stored
     out fence int, out effect_fence int, out detail text,
+    out retry_after_s double precision, -- of a rate
+    out allot_day text, -- the day that the call is counted on
     out epoch bigint -- of an admitted read: what its credential carries; a write's is that of its lease
 ) language plpgsql as $$
 declare
@@ -91,6 +98,8 @@ declare
     deed text := coalesce(p_effect ->> 'natural_key', '');
     currency_moved text := p_effect ->> 'currency';
     counted boolean;
+    held record;
+    money_period text;
 begin
     perform set_config('countersign.tenant', p_tenant, true);
     if p_verdict = 'read' then
@@ -115,8 +124,11 @@ begin
     select * into e from effects r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
         and r.call = p_call for update;
     counted := j.state is null and e.state is null; -- another attempt or visit of an admitted call is not another call
-    if p_verdict <> 'record' and counted and s.tool_calls >= p_limit_tool_calls then
+    if p_verdict <> 'record' and counted and s.tool_calls >= p_limit_tool_calls + raised_by(s.limit_changes, 'tool_calls') then
         kind := 'limit'; detail := 'tool_calls'; return;
+    end if;
+    if p_verdict <> 'record' and not counted and s.retries >= p_limit_retries + raised_by(s.limit_changes, 'retries') then
+        kind := 'limit'; detail := 'retries'; return;
     end if;
     if p_verdict = 'write' then
         -- An unknown effect is sent again only by a caller that knows why this is safe, and says so.
@@ -139,6 +151,22 @@ begin
         if p_repeated is distinct from deed_done(p_tenant, p_tool, deed) then kind := 'stale'; detail := 'repeated'; return;
         end if;
     end if;
+    -- The last check: whatever it counts is admitted.
+    if p_verdict <> 'record' and (p_rated or s.allot_until is null or clock_timestamp() >= s.allot_until
+        or s.left_tool_calls < counted::int or s.left_retries < (not counted)::int or s.left_wall_s < p_wall_s) then
+        select * into held from hold_call(s, p_agent, p_tool, p_limits::json, counted, p_wall_s,
+            case p_verdict when 'write' then (p_effect ->> 'amount_minor')::bigint end, currency_moved, p_decided_on);
+        if held.kind <> 'held' then
+            kind := held.kind; detail := held.detail; retry_after_s := held.retry_after_s; return;
+        end if;
+        s := held.state;
+        money_period := case when currency_moved is not null then held.period end;
+    end if;
+    if p_verdict <> 'record' then
+        s.left_tool_calls := s.left_tool_calls - counted::int; s.left_retries := s.left_retries - (not counted)::int;
+        s.left_wall_s := s.left_wall_s - p_wall_s; s.retries := s.retries + (not counted)::int;
+        allot_day := s.allot_day;
+    end if;
 
     fence := coalesce(j.fence, 0) + 1;
     chained := sha256(s.audit_head || convert_to(p_audit, 'UTF8'));
@@ -159,16 +187,17 @@ begin
     if p_verdict = 'write' then
         effect_fence := coalesce(e.fence, 0) + 1;
         insert into effects as r (tenant, run_id, step, call, tool, tool_version, service, arguments_digest, arguments,
-                natural_key, state, fence, amount_minor, currency, request_id)
+                natural_key, state, fence, amount_minor, currency, money_period, request_id)
             values (p_tenant, p_run, p_step, p_call, p_tool, (p_effect ->> 'tool_version')::int, p_effect ->> 'service',
                 p_effect ->> 'arguments_digest', p_effect ->> 'arguments', deed, 'prepared', effect_fence,
-                (p_effect ->> 'amount_minor')::bigint, currency_moved, p_effect ->> 'request_id')
+                (p_effect ->> 'amount_minor')::bigint, currency_moved, money_period, p_effect ->> 'request_id')
             on conflict (tenant, run_id, step, call) do update set state = 'prepared', fence = excluded.fence,
                 request_id = excluded.request_id, updated_at = now();
     end if;
     update run_state r set version = s.version + 1, audit_seq = s.audit_seq + 1, audit_head = chained,
             message_seq = s.message_seq + (p_message is not null)::int,
-            tool_calls = s.tool_calls + (p_verdict <> 'record' and counted)::int,
+            tool_calls = s.tool_calls + (p_verdict <> 'record' and counted)::int, retries = s.retries,
+            left_tool_calls = s.left_tool_calls, left_retries = s.left_retries, left_wall_s = s.left_wall_s,
             admitted = case when p_verdict <> 'record' and counted then jsonb_set(s.admitted, array[p_tool],
                 to_jsonb(coalesce((s.admitted ->> p_tool)::bigint, 0) + 1)) else s.admitted end,
             money_minor = case when p_verdict = 'write' and e.state is null and currency_moved is not null then
@@ -184,7 +213,8 @@ create function deed_done(p_tenant text, p_tool text, p_deed text) returns boole
     -- Whether this deed has been done before, by any run of the tenant.
     select p_deed <> '' and exists (
         select 1 from effects r where r.tenant = p_tenant and r.tool = p_tool and r.natural_key = p_deed
-            and r.state = 'succeeded')
+            -- What a person closed without knowing may have happened.
+            and r.state in ('succeeded', 'abandoned'))
 $$;
 
 drop function if exists finish_call;
@@ -192,6 +222,9 @@ create function finish_call(
     p_tenant text, p_run text, p_step int, p_call int, p_visit int, p_tool text, p_fence int,
     p_control text, p_message text, p_message_tokens int, p_completed boolean, p_tainted boolean, p_audit text,
     p_effect_state text, p_effect_fence int, p_output text, p_error text, -- of a write
+    p_day text, p_wall_back_s int, -- the day of the admission, and what of its time was not used
+    p_retries int, -- attempts beyond the first
+    p_shrinks text, -- limits: only when what became of the call shrinks them
     out kind text -- finished, or lost: a later attempt took over
 ) language plpgsql as $$
 declare
@@ -227,7 +260,10 @@ begin
     update run_state r set version = s.version + 1, audit_seq = s.audit_seq + 1, audit_head = chained,
             message_seq = s.message_seq + (p_message is not null)::int,
             effects = s.effects + coalesce((p_effect_state = 'succeeded')::int, 0),
-            tainted = s.tainted or p_tainted,
+            tainted = s.tainted or p_tainted, retries = s.retries + p_retries,
+            left_retries = s.left_retries - case when s.allot_day = p_day then p_retries else 0 end,
+            left_wall_s = s.left_wall_s + case when s.allot_day = p_day then p_wall_back_s else 0 end,
+            limit_changes = case when p_shrinks is null then s.limit_changes else shrunk(s, p_shrinks::json) end,
             completed = case when p_completed then jsonb_set(s.completed, array[p_tool],
                 to_jsonb(coalesce((s.completed ->> p_tool)::bigint, 0) + 1)) else s.completed end,
             -- Only an effect that certainly did not happen gives its reservation back.

@@ -68,12 +68,12 @@ declare
 begin
     state := p_state;
     select period, ends into today, midnight from period_of(p_limits ->> 'zone');
-    if state.allot_day is distinct from today then
+    if state.allot_day <> today then
         perform return_allotment(state, p_agent);
-        state.allot_day := today; state.allot_until := midnight;
         state.left_tokens := 0; state.left_micros := 0; state.left_model_calls := 0; state.left_tool_calls := 0;
         state.left_retries := 0; state.left_wall_s := 0;
     end if;
+    state.allot_day := today; state.allot_until := midnight;
     held := array[state.left_tokens, state.left_micros, state.left_model_calls, state.left_tool_calls,
         state.left_retries, state.left_wall_s];
     spent := array[state.tokens_used + state.tokens_reserved, state.micros_used + state.micros_reserved,
@@ -116,37 +116,10 @@ begin
         where r.tenant = state.tenant and r.run_id = state.run_id;
 end $$;
 
-drop function if exists spend;
-create function spend( -- take from the allotment of a locked run, drawing more where it does not suffice
-    p_state run_state, p_agent text, p_limits text, p_tokens bigint, p_micros bigint, p_model_calls int,
-    p_tool_calls int, p_retries int, p_wall_s int,
-    out state run_state, -- to be stored by the caller with its own changes
-    out denied text
-) language plpgsql as $$
-declare
-    drawn record;
-begin
-    state := p_state;
-    if state.allot_until is null or clock_timestamp() >= state.allot_until or state.left_tokens < p_tokens
-        or state.left_micros < p_micros or state.left_model_calls < p_model_calls
-        or state.left_tool_calls < p_tool_calls or state.left_retries < p_retries or state.left_wall_s < p_wall_s then
-        select * into drawn from draw_allotment(p_state, p_agent, p_limits::json,
-            array[p_tokens, p_micros, p_model_calls, p_tool_calls, p_retries, p_wall_s]);
-        state := drawn.state; denied := drawn.denied;
-        if denied is not null then return; end if;
-    end if;
-    state.left_tokens := state.left_tokens - p_tokens;
-    state.left_micros := state.left_micros - p_micros;
-    state.left_model_calls := state.left_model_calls - p_model_calls;
-    state.left_tool_calls := state.left_tool_calls - p_tool_calls;
-    state.left_retries := state.left_retries - p_retries;
-    state.left_wall_s := state.left_wall_s - p_wall_s;
-end $$;
-
 drop function if exists raised_by;
-create function raised_by(p_state run_state, p_limit text) returns bigint language sql immutable as $$
-    -- By how much a limit of the run was raised (or, below 0, shrunk) since it was pinned.
-    select coalesce((p_state.limit_changes ->> p_limit)::bigint, 0)
+create function raised_by(p_changes jsonb, p_limit text) returns bigint language sql immutable as $$
+    -- By how much a limit of a run was raised (or, below 0, shrunk) since it was pinned.
+    select coalesce((p_changes ->> p_limit)::bigint, 0)
 $$;
 
 drop function if exists shrunk;
@@ -154,13 +127,13 @@ create function shrunk(p_state run_state, p_limits json) returns jsonb language 
     -- The run's limit changes after a doubt: half of what is left of tokens, cost and tool calls is gone.
     select coalesce(p_state.limit_changes, '{}'::jsonb) || jsonb_object_agg(x.name,
         x.changed - greatest(x.pinned + x.changed - x.spent, 0) / 2)
-        || jsonb_build_object('doubts', raised_by(p_state, 'doubts') + 1)
+        || jsonb_build_object('doubts', raised_by(p_state.limit_changes, 'doubts') + 1)
     from (values
-        ('tokens', (p_limits -> 'run' ->> 0)::bigint, raised_by(p_state, 'tokens'),
+        ('tokens', (p_limits -> 'run' ->> 0)::bigint, raised_by(p_state.limit_changes, 'tokens'),
             p_state.tokens_used + p_state.tokens_reserved),
-        ('usd', (p_limits -> 'run' ->> 1)::bigint, raised_by(p_state, 'usd'),
+        ('usd', (p_limits -> 'run' ->> 1)::bigint, raised_by(p_state.limit_changes, 'usd'),
             p_state.micros_used + p_state.micros_reserved),
-        ('tool_calls', (p_limits -> 'run' ->> 3)::bigint, raised_by(p_state, 'tool_calls'), p_state.tool_calls)
+        ('tool_calls', (p_limits -> 'run' ->> 3)::bigint, raised_by(p_state.limit_changes, 'tool_calls'), p_state.tool_calls)
     ) x(name, pinned, changed, spent)
 $$;
 
@@ -183,7 +156,7 @@ begin
                 tool_calls = s.tool_calls + s.left_tool_calls, retries = s.retries + s.left_retries,
                 wall_s = s.left_wall_s,
                 raised = (select jsonb_object_agg(m.name, (p_limits -> 'run' ->> (m.n - 1)::int)::bigint
-                        + raised_by(s, m.name))
+                        + raised_by(s.limit_changes, m.name))
                     from unnest(array['tokens', 'usd', 'model_calls', 'tool_calls', 'retries', 'wall_s'])
                         with ordinality m(name, n))
             where r.tenant = p_tenant and r.period = 'always' and r.scope = 'tree' and r.subject = p_root;
@@ -246,7 +219,7 @@ begin
             case when p_message is not null then s.message_seq + 1 end, entry, now());
     update run_state r set version = r.version + 1, message_seq = s.message_seq + (p_message is not null)::int,
             limit_changes = case when p_changes is null then s.limit_changes else coalesce(s.limit_changes, '{}'::jsonb)
-                || (select jsonb_object_agg(k, to_jsonb(raised_by(s, k) + v::bigint)) from jsonb_each_text(p_changes) x(k, v))
+                || (select jsonb_object_agg(k, to_jsonb(raised_by(s.limit_changes, k) + v::bigint)) from jsonb_each_text(p_changes) x(k, v))
             end
         where r.tenant = p_tenant and r.run_id = p_run;
     kind := 'done';

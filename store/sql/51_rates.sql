@@ -46,16 +46,17 @@ $$;
 
 drop function if exists hold_call;
 create function hold_call(
-    p_state run_state, p_agent text, p_tool text, p_limits text,
+    p_state run_state, p_agent text, p_tool text, p_limits json,
     p_new boolean, -- a call that was not admitted before; else another attempt at one that was
     p_wall_s int, p_amount bigint, p_currency text, -- of a write that moves money and was not counted before
     p_decided_on json, -- calls and money of the day that policy decided on; null: policy does not look at them
-    out state run_state, out kind text, -- held, limit, rate, stale
+    out state run_state, -- with an allotment that suffices; the call is not taken from it yet
+    out kind text, -- held, limit, rate, stale
     out detail text, out retry_after_s double precision,
     out period text -- the day whose totals hold the money
 ) language plpgsql as $$
 declare
-    l json := p_limits::json;
+    l constant json := p_limits;
     ends timestamptz;
     counts boolean := coalesce((l ->> 'by_day')::boolean, false);
     moves boolean := p_amount is not null and p_new;
@@ -64,7 +65,7 @@ declare
     c counters;
     cap bigint;
     moved bigint;
-    spent record;
+    drawn record;
 begin
     state := p_state;
     kind := 'held';
@@ -79,7 +80,7 @@ begin
             end if;
         end loop;
         if p_decided_on is not null and ((p_decided_on ->> 'calls')::bigint <> c.tool_calls
-            or (p_decided_on ->> 'money')::bigint <> moved) then
+            or (p_decided_on ->> 'money')::jsonb <> c.money) then
             kind := 'stale'; detail := 'today'; return;
         end if;
         if kind = 'limit' then return; end if;
@@ -89,9 +90,12 @@ begin
             return;
         end if;
     end if;
-    select * into spent from spend(p_state, p_agent, p_limits, 0, 0, 0, p_new::int, (not p_new)::int, p_wall_s);
-    state := spent.state; detail := spent.denied;
-    if detail is not null then kind := 'limit'; return; end if;
+    if state.allot_until is null or clock_timestamp() >= state.allot_until or state.left_tool_calls < p_new::int
+        or state.left_retries < (not p_new)::int or state.left_wall_s < p_wall_s then
+        select * into drawn from draw_allotment(state, p_agent, l, array[0, 0, 0, p_new::int, (not p_new)::int, p_wall_s]);
+        state := drawn.state; detail := drawn.denied;
+        if detail is not null then kind := 'limit'; return; end if;
+    end if;
     if p_new and (l ->> 'per_minute')::int > 0 then
         retry_after_s := take_turn(state.tenant, p_tool, (l ->> 'per_minute')::int);
         if retry_after_s is not null then kind := 'rate'; detail := 'rate_per_minute'; return; end if;
@@ -132,10 +136,10 @@ create or replace trigger give_money_back after update of state on effects for e
     execute function give_money_back();
 
 drop function if exists today_of;
-create function today_of(p_tenant text, p_tool text, p_currency text, p_limits json) returns json language sql stable as $$
-    -- What policy sees of the day: admitted calls of the tool in the tenant, and what it moved of the currency.
-    select json_build_object('calls', coalesce(max(c.tool_calls), 0),
-        'money', coalesce(max((c.money ->> p_currency)::bigint), 0))
-    from counters c where c.tenant = p_tenant and c.period = (select period from period_of(p_limits ->> 'zone'))
-        and c.scope = 'tool' and c.subject = p_tool
+create function today_of(p_tenant text, p_tool text, p_zone text) returns json language sql stable as $$
+    -- What policy sees of the day: admitted calls of the tool in the tenant, and what it moved, per currency.
+    select coalesce((select json_build_object('calls', c.tool_calls, 'money', c.money) from counters c
+            where c.tenant = p_tenant and c.period = (select period from period_of(p_zone)) and c.scope = 'tool'
+                and c.subject = p_tool),
+        json_build_object('calls', 0, 'money', json_build_object()))
 $$;

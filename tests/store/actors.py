@@ -6,16 +6,9 @@ from collections.abc import AsyncGenerator
 
 from contracts.call import EffectState
 from store.effects import Resolution, doubt_effect, renew_lease, resolve_effect, start_effect
-from store.journal import (
-    CallKey,
-    FinishedCall,
-    SettledAnswer,
-    finish_call,
-    release_model_call,
-    reserve_model_call,
-    settle_model_call,
-)
-from tests.store.ledger_world import AGENT, BOUNDS, TENANT, World
+from store.journal import Admission, CallKey, FinishedCall, finish_call
+from store.model_calls import SettledAnswer, release_model_call, reserve_model_call, settle_model_call
+from tests.store.ledger_world import TENANT, WALL_S, World
 
 __all__ = ["READ", "WRITE", "Attempt", "model_attempt", "read_attempt", "write_attempt"]
 
@@ -28,12 +21,14 @@ Attempt = AsyncGenerator[str, None]
 async def model_attempt(world: World, run_id: str, step: int, chance: random.Random) -> Attempt:
     """One attempt at a model call: reserve, ask, settle or give back."""
     yield "reserve"
-    reservation = await reserve_model_call(world.db, TENANT, run_id, step, BOUNDS)
+    reservation = await reserve_model_call(world.db, TENANT, run_id, step, world.bounds)
+    if reservation.kind == "limit":
+        world.limited.add((run_id, step))
     if reservation.kind != "reserved":
         return
     yield "ask"
     if chance.random() < 0.2:
-        await release_model_call(world.db, TENANT, run_id, step, reservation.fence)
+        await release_model_call(world.db, TENANT, run_id, step, reservation, WALL_S)
         return
     yield "settle"
     tokens = chance.randint(1, 60)
@@ -41,7 +36,8 @@ async def model_attempt(world: World, run_id: str, step: int, chance: random.Ran
         world.db, TENANT, run_id, step,
         SettledAnswer(
             fence=reservation.fence, tokens=tokens, micros=tokens, control="{}", audit=json.dumps({"replied": step}),
-            messages=[('{"role":"assistant"}', None, 7)], agent=AGENT, first_tool=None, values_after=0,
+            messages=[('{"role":"assistant"}', None, 7)], agent=world.agent, first_tool=None, values_after=0,
+            day=reservation.day, wall_back_s=chance.randint(0, WALL_S), malformed=chance.random() < 0.2,
         ),
     )  # fmt: skip
 
@@ -61,7 +57,7 @@ async def read_attempt(world: World, key: CallKey) -> Attempt:
             return
         if admission.kind == "admitted":
             yield "finish"
-            await finish_call(world.db, key, finished(key, READ, admission.fence))
+            await finish_call(world.db, key, finished(key, READ, admission.fence, day=admission.day))
             return
 
 
@@ -92,7 +88,7 @@ async def write_attempt(world: World, key: CallKey, deed: str, chance: random.Ra
         admission = await world.admit(key, WRITE, loaded, deed=deed, repeated=repeated, resend=resend)
         match admission.kind:
             case "admitted":
-                async for what in _send(world, key, deed, admission.fence, admission.effect_fence, chance):
+                async for what in _send(world, key, deed, admission, chance):
                     yield what
                 return
             case "stale" if admission.detail == "repeated" and not repeated:
@@ -108,10 +104,13 @@ async def write_attempt(world: World, key: CallKey, deed: str, chance: random.Ra
                 continue
 
 
-async def _send(world: World, key: CallKey, deed: str, fence: int, effect_fence: int, chance: random.Random) -> Attempt:
+async def _send(world: World, key: CallKey, deed: str, admission: Admission, chance: random.Random) -> Attempt:
+    fence, effect_fence = admission.fence, admission.effect_fence
     yield "start"
     lease_s = chance.choice([0.0, 600.0])
-    began = await start_effect(world.db, key, effect_fence, agent=AGENT, tool=WRITE, lease_s=lease_s, credential_s=600)
+    began = await start_effect(
+        world.db, key, effect_fence, agent=world.agent, tool=WRITE, lease_s=lease_s, credential_s=600
+    )
     if began.kind != "started":
         return
     if chance.random() < 0.3:
@@ -120,7 +119,7 @@ async def _send(world: World, key: CallKey, deed: str, fence: int, effect_fence:
     yield "send"
     state = _answer(world, f"{key.run_id}/{key.step}/{key.call}", deed, chance.random())
     yield "finish"
-    done = finished(key, WRITE, fence, state=state, effect_fence=effect_fence)
+    done = finished(key, WRITE, fence, state=state, effect_fence=effect_fence, day=admission.day)
     await finish_call(world.db, key, done)
 
 
@@ -137,7 +136,7 @@ def _answer(world: World, effect_key: str, deed: str, fate: float) -> EffectStat
 
 
 def finished(
-    key: CallKey, tool: str, fence: int, *, state: EffectState | None = None, effect_fence: int = 0
+    key: CallKey, tool: str, fence: int, *, state: EffectState | None = None, effect_fence: int = 0, day: str = ""
 ) -> FinishedCall:
     """What became of an admitted call."""
     unknown = state is EffectState.UNKNOWN
@@ -145,7 +144,7 @@ def finished(
         tool=tool, fence=fence, control='{"unknown":true}' if unknown else '{"done":true}',
         message=None if unknown else ('{"role":"tool"}', 3), completed=not unknown, tainted=False,
         audit=json.dumps({"finished": [key.step, key.call, key.visit]}), effect_state=state.value if state else None,
-        effect_fence=effect_fence, output=None, error="",
+        effect_fence=effect_fence, output=None, error="", day=day, wall_back_s=WALL_S if day else 0,
     )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """Runs, calls and a service for tests of the ledger: the store's own statements, and what must hold after each."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from psycopg.rows import dict_row
@@ -13,17 +16,48 @@ from psycopg_pool import AsyncConnectionPool
 
 from contracts.canonical import opaque_id
 from store.database import Database
-from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, ModelBounds, admit_call, load_call
+from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, admit_call, load_call
+from store.model_calls import ModelBounds
 
-__all__ = ["AGENT", "AMOUNT_MINOR", "BOUNDS", "CALLS_MAX", "TENANT", "Provider", "World", "new_run"]
+__all__ = [
+    "AGENT",
+    "AMOUNT_MINOR",
+    "AMPLE",
+    "BOUNDS",
+    "CALLS_MAX",
+    "MEASURES",
+    "TENANT",
+    "WALL_S",
+    "Provider",
+    "World",
+    "day_limits",
+    "new_run",
+]
 
 TENANT, AGENT = "acme", "worker_bee"
 AMOUNT_MINOR = 700
 CALLS_MAX = 6
+RETRIES_MAX = 1_000
+WALL_S = 30
+MEASURES = ("tokens", "micros", "model_calls", "tool_calls", "retries", "wall_s")
+AMPLE: Mapping[str, int] = MappingProxyType(dict.fromkeys(MEASURES, 10_000_000))
+
+
+def day_limits(caps: Mapping[str, int] = AMPLE, money_max: int = 1_000_000) -> str:
+    """What the store's statements take of a day: these caps for the agent, ample ones for the tenant."""
+    return json.dumps(
+        {
+            "zone": "UTC", "run": [700, 2_000, 8, CALLS_MAX, RETRIES_MAX, 900],
+            "agent": [caps[measure] for measure in MEASURES], "tenant": list(AMPLE.values()), "by_day": True,
+            "per_day": 0, "per_minute": 0, "money": {"agent": {"EUR": money_max}, "tenant": {}, "tool": {}},
+        }
+    )  # fmt: skip
+
+
 BOUNDS = ModelBounds(
-    agent="worker_bee",
     overhead_tokens=10, output_tokens=90, input_price=1_000_000, output_price=2_000_000,
-    limit_steps=8, limit_tokens=700, limit_micros=2_000,
+    limit_steps=8, limit_tokens=700, limit_micros=2_000, limit_retries=RETRIES_MAX, limit_context=10_000,
+    agent=AGENT, wall_s=WALL_S, limits=day_limits(),
 )  # fmt: skip
 Row = dict[str, Any]
 
@@ -39,6 +73,20 @@ select s.run_id, s.closed, s.tokens_used, s.tokens_reserved, s.micros_used, s.mi
     (select coalesce(json_agg(json_build_array(j.step, j.call, j.visit, j.state, j.fence)), '[]'::json)
         from journal j where j.run_id = s.run_id) as journal
 from run_state s where s.run_id = any(%s)"""
+
+_DAY = """
+select c.tokens, c.micros, c.model_calls, c.tool_calls, c.retries, c.wall_s, x.*,
+    coalesce((c.money ->> 'EUR')::bigint, 0) as money,
+    (select coalesce(sum(e.amount_minor), 0) from effects e
+        where e.run_id = any(%(runs)s) and e.state <> 'failed_final') as money_of_runs
+from counters c, (
+    select sum(s.tokens_used + s.tokens_reserved + s.left_tokens) as tokens_of_runs,
+        sum(s.micros_used + s.micros_reserved + s.left_micros) as micros_of_runs,
+        sum(s.tool_calls + s.left_tool_calls) as tool_calls_of_runs, sum(s.retries + s.left_retries) as retries_of_runs,
+        sum(s.left_tokens + s.left_micros + s.left_model_calls + s.left_tool_calls + s.left_retries + s.left_wall_s
+            + s.tokens_reserved) as held
+    from run_state s where s.run_id = any(%(runs)s)) x
+where c.scope = 'agent' and c.subject = %(agent)s"""
 
 LEGAL = {
     ("prepared", "in_flight"), ("prepared", "unknown"), ("prepared", "failed_final"),
@@ -82,7 +130,38 @@ class World:
     owner: AsyncConnectionPool[Any]
     runs: list[str]
     provider: Provider = field(default_factory=Provider)
+    agent: str = AGENT
+    """Whose day's budget the runs draw on; of this world alone, when its counters are to be checked."""
+    caps: Mapping[str, int] = field(default_factory=lambda: AMPLE)
+    money_max: int = 1_000_000
+    limits: str = ""
+    """Of tool calls, in the place of the caps above."""
+    limited: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    """Model calls, by run and step, that met a limit at least once."""
     _seen: dict[tuple[Any, ...], tuple[str, int]] = field(default_factory=dict[tuple[Any, ...], tuple[str, int]])
+
+    @property
+    def bounds(self) -> ModelBounds:
+        """What a model call takes here."""
+        return dataclasses.replace(BOUNDS, agent=self.agent, limits=day_limits(self.caps, self.money_max))
+
+    async def check_day(self, *, closed: bool = False) -> None:
+        """The day's counters hold exactly what the runs used, reserved and hold, and never more than the caps."""
+        async with self.owner.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            rows = await (await cursor.execute(_DAY, {"agent": self.agent, "runs": self.runs})).fetchall()
+        for row in rows:
+            for measure in MEASURES:
+                assert 0 <= row[measure] <= self.caps[measure], (measure, row)
+            for measure in ("tokens", "micros", "tool_calls", "retries"):
+                assert row[measure] == row[f"{measure}_of_runs"], (measure, row)
+            assert row["money"] == row["money_of_runs"] <= self.money_max, row
+            assert not closed or row["held"] == 0, row
+        assert len(rows) <= 1
+
+    async def close(self) -> None:
+        """End every run."""
+        for run_id in self.runs:
+            await self.db.call("select * from close_run(%s, %s, 'escalated', 'done', '', '{}', '{}')", (TENANT, run_id))
 
     async def check(self, *, burst: bool = False) -> None:
         """Whatever just happened, and whoever died of it, these hold."""
@@ -137,9 +216,9 @@ class World:
                 (self.runs,),
             )
 
-    async def load(self, key: CallKey, tool: str) -> LoadedCall:
-        """A call with its surroundings."""
-        loaded = await load_call(self.db, key, agent=AGENT, tool=tool, values_after=0)
+    async def load(self, key: CallKey, tool: str, *, zone: str | None = None) -> LoadedCall:
+        """A call with its surroundings; with what policy sees of the day, where a zone is given."""
+        loaded = await load_call(self.db, key, agent=self.agent, tool=tool, values_after=0, zone=zone)
         assert loaded is not None
         return loaded
 
@@ -156,7 +235,7 @@ class World:
             self.db,
             key,
             AdmissionRequest(
-                agent=AGENT,
+                agent=self.agent,
                 tool=tool,
                 version=loaded.run.version,
                 agent_version=loaded.agent.version if loaded.agent else 0,
@@ -166,6 +245,11 @@ class World:
                 message=('{"role":"tool"}', 1) if told else None,
                 audit=json.dumps({"decided": [key.step, key.call, key.visit]}),
                 limit_tool_calls=CALLS_MAX,
+                limit_retries=RETRIES_MAX,
+                wall_s=WALL_S,
+                limits=self.limits or day_limits(self.caps, self.money_max),
+                decided_on=loaded.today,
+                rated=bool(self.limits) or self.agent != AGENT,
                 effect=dict(effect) if verdict == "write" else None,
             ),
         )
@@ -174,18 +258,18 @@ class World:
 _numbers = itertools.count()
 
 
-async def new_run(db: Database) -> str:
+async def new_run(db: Database, agent: str = AGENT) -> str:
     """Open a run of an agent that is on."""
     run_id = opaque_id("run", uuid.uuid4().hex, next(_numbers))
     async with db.tenant(TENANT) as cursor:
         await cursor.execute(
             """insert into agent_states (tenant, agent, enabled, stage, tier_ceiling, changed_by)
                values (%s, %s, true, 'limited_autonomy', 3, 'test') on conflict do nothing""",
-            (TENANT, AGENT),
+            (TENANT, agent),
         )
     await db.call(
         """select * from open_run(%s, %s, %s, 1, 'sha256:0', '{}', null, null, null, %s, null, '[]'::jsonb, '[]'::jsonb,
                'a goal', array['{"role":"system"}', '{"role":"user"}'], array[5, 5], '{"opened":1}')""",
-        (TENANT, run_id, AGENT, run_id),
+        (TENANT, run_id, agent, run_id),
     )
     return run_id

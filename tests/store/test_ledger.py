@@ -12,7 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 from contracts.call import EffectState
 from store.database import Database
 from store.effects import doubt_effect, end_effects, renew_lease, resolve_effect, start_effect, unknown_effects
-from store.journal import CallKey, SettledAnswer, finish_call, reserve_model_call, settle_model_call
+from store.journal import CallKey, finish_call
+from store.model_calls import SettledAnswer, reserve_model_call, settle_model_call
 from tests.conftest import DatabaseAddresses
 from tests.store.actors import READ, WRITE, finished, resolved
 from tests.store.ledger_world import AGENT, AMOUNT_MINOR, BOUNDS, CALLS_MAX, TENANT, World, new_run

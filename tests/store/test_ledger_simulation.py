@@ -15,7 +15,7 @@ from store.database import Database
 from store.journal import CallKey
 from tests.conftest import DatabaseAddresses
 from tests.store.actors import Attempt, model_attempt, read_attempt, write_attempt
-from tests.store.ledger_world import BOUNDS, TENANT, World, new_run
+from tests.store.ledger_world import AMOUNT_MINOR, TENANT, World, new_run
 
 pytestmark = pytest.mark.req("T4", "B1")
 
@@ -51,12 +51,15 @@ class Schedule:
         for _ in range(EVENTS):
             burst = await self._event()
             await self.world.check(burst=burst)
+            await self.world.check_day()
         for attempt in self.attempts:
             await attempt.aclose()
         for work in self.chance.sample(self.work, len(self.work)):
             await self._settle(work)
             await self.world.check(burst=True)
         await self._check_settled()
+        await self.world.close()
+        await self.world.check_day(closed=True)
 
     async def _event(self) -> bool:
         """One thing happens. Whether several statements ran at once."""
@@ -108,14 +111,9 @@ class Schedule:
             with suppress(StopAsyncIteration):
                 while True:
                     await anext(attempt)
-            if work.call < 0 and await self._is_at_its_limit(work):
+            if work.call < 0 and (work.run_id, work.step) in self.world.limited:
                 return
         raise AssertionError(f"{work} never settled")
-
-    async def _is_at_its_limit(self, work: Work) -> bool:
-        (state,) = await self.world.rows("run_state", work.run_id, "run_id")
-        need = BOUNDS.overhead_tokens + BOUNDS.output_tokens
-        return bool(state["tokens_used"] + need > BOUNDS.limit_tokens or state["micros_used"] + 2 * need > 2_000)
 
     async def _check_settled(self) -> None:
         done = dict(self.world.provider.done)
@@ -145,13 +143,21 @@ async def owner(database: DatabaseAddresses) -> AsyncIterator[AsyncConnectionPoo
 
 async def one_schedule(db: Database, owner: AsyncConnectionPool[Any], seed: int) -> None:
     chance = random.Random(f"{SEED}/{seed}")
-    runs = [await new_run(db) for _ in range(2)]
+    agent = f"bee_{seed}"
+    runs = [await new_run(db, agent) for _ in range(2)]
     work = [Work(run_id, step, -1) for run_id in runs for step in (1, 2)]
     work += [Work(run_id, step, 0) for run_id in runs for step in (1, 2)]
     deeds = [f"refund:{seed}:{number}" for number in range(2)]
     work += [Work(run_id, step, call, deed) for run_id in runs for step in (1, 2) for call, deed in enumerate(deeds, 1)]
     try:
-        await Schedule(World(db, owner, runs), chance, work).run()
+        world = World(db, owner, runs, agent=agent)
+        if seed % 2:  # a day that is too short for all that the runs would do
+            world.caps = {
+                "tokens": chance.randint(90, 500), "micros": chance.randint(200, 1_500), "model_calls": 6,
+                "tool_calls": chance.randint(1, 8), "retries": chance.randint(1, 40), "wall_s": 1_500,
+            }  # fmt: skip
+            world.money_max = chance.randint(1, 3) * AMOUNT_MINOR
+        await Schedule(world, chance, work).run()
     except BaseException as error:
         error.add_note(f"schedule {seed} of seed {SEED}")
         raise
