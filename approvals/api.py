@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Outcome, Stands, decide
+from approvals.roles import ApiNeeds
 from approvals.services import Services, services_of
 from approvals.sign_in import TOO_MANY, admit
 from approvals.visitors import Visitor
@@ -92,18 +93,9 @@ class DecisionReply(Record):
     """What to do, of a refusal."""
 
 
-async def api_visitor(services: Parts, authorization: Annotated[str, Header(max_length=400)] = "") -> Visitor:
-    """Whose token the request carries. The browser's cookie counts for nothing here."""
-    scheme, _, token = authorization.partition(" ")
-    visitor = await services.desk.find(token) if scheme.lower() == "bearer" else None
-    if visitor is None:
-        raise HTTPException(401, "Sign in at /api/sign-in and send the token.", {"www-authenticate": "Bearer"})
-    if "view" not in visitor.session.roles:
-        raise HTTPException(403, "Your account has no role view. Ask an administrator.")
-    return visitor
-
-
-Caller = Annotated[Visitor, Depends(api_visitor)]
+Caller = Annotated[Visitor, Depends(ApiNeeds("view"))]
+Anybody = Annotated[Visitor, Depends(ApiNeeds(None))]
+Decider = Annotated[Visitor, Depends(ApiNeeds("approve"))]
 
 
 @router.post("/sign-in")
@@ -117,7 +109,7 @@ async def api_sign_in(services: Parts, request: Request, body: SignIn) -> Signed
 
 
 @router.post("/sign-out", status_code=204)
-async def api_sign_out(services: Parts, caller: Caller) -> None:
+async def api_sign_out(services: Parts, caller: Anybody) -> None:
     """End the session."""
     await services.desk.end(caller.token)
 
@@ -175,7 +167,7 @@ async def api_show(services: Parts, caller: Caller, request_id: RequestId) -> Re
 
 
 @router.post("/approvals/{request_id}/decision")
-async def api_decide(services: Parts, caller: Caller, request_id: RequestId, body: Decide) -> DecisionReply:
+async def api_decide(services: Parts, caller: Decider, request_id: RequestId, body: Decide) -> DecisionReply:
     """Decide what the digest says. A refusal is an answer, not an error of the request."""
     return _reply(await decide(services, caller, request_id, body))
 

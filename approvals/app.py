@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from approvals import api, pages, sign_in
+from approvals import api, pages, run_pages, sign_in, stop_api, stop_pages
 from approvals.assets import Assets
 from approvals.dispatch import Dispatcher
+from approvals.dispatch_commands import CommandDispatcher
 from approvals.guard import Guard, allowed_origins
 from approvals.run_line import RunLine
 from approvals.services import Services
@@ -24,6 +25,7 @@ from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk, read_secret
 from settings import Settings, SettingsError
 from settings.temporal import connect
+from settings.tenants import load_tenants
 from store.database import Database, StoreDown
 
 __all__ = ["create_app"]
@@ -55,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         assets=Assets(),
         tries_by_address=Throttle(limit=100, window_s=_WINDOW_S),
         tries_by_account=Throttle(limit=15, window_s=_WINDOW_S),
+        tenants=load_tenants(settings.tenants_file),
     )
 
     @asynccontextmanager
@@ -64,13 +67,17 @@ def create_app(settings: Settings) -> FastAPI:
             dispatcher = Dispatcher(dispatch_database, runs)
             dispatching = asyncio.create_task(dispatcher.run(), name="dispatch votes")
             dispatching.add_done_callback(_report)
+            commands = CommandDispatcher(database, dispatch_database, runs, services.signer)
+            commanding = asyncio.create_task(commands.run(), name="dispatch commands")
+            commanding.add_done_callback(_report)
             publishing = asyncio.create_task(_publish_keys(services.signer, database), name="publish vote keys")
             try:
                 yield
             finally:
                 publishing.cancel()
                 dispatcher.stop()
-                await asyncio.gather(dispatching, return_exceptions=True)
+                commands.stop()
+                await asyncio.gather(dispatching, commanding, return_exceptions=True)
 
     app = FastAPI(
         title="Countersign approvals",
@@ -81,7 +88,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
-    for router in (pages.router, sign_in.router, api.router):
+    routers = (pages.router, stop_pages.router, run_pages.router, sign_in.router, api.router, stop_api.router)
+    for router in routers:
         app.include_router(router)
     _add_probes(app, services)
     _add_errors(app, services)
@@ -117,7 +125,7 @@ def _is_loopback(host: str) -> bool:
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        _LOG.error("the dispatcher of votes ended", exc_info=task.exception())
+        _LOG.error("task %r ended", task.get_name(), exc_info=task.exception())
 
 
 def _add_probes(app: FastAPI, services: Services) -> None:

@@ -10,32 +10,30 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, decide
-from approvals.forms import page_visitor, posting_visitor
 from approvals.presenting import inbox_line, present
+from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
-from approvals.words import REFUSALS, at
+from approvals.words import REFUSALS
 from contracts.vote import Verdict, VoteRefusal
 from policy.votes import sign_in_limit_s
 from store.approval_lists import RequestQuery, list_requests
 from store.approvals import find_request
-from store.runs import load_run
 from store.votes import votes_on
 
 __all__ = ["router"]
 
 RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
-RunIdPath = Annotated[str, Path(pattern=r"^run-[a-z2-7]{26}$")]
 Parts = Annotated[Services, Depends(services_of)]
-Reader = Annotated[Visitor, Depends(page_visitor)]
-Poster = Annotated[Visitor, Depends(posting_visitor)]
+Reader = Annotated[Visitor, Depends(PageNeeds("view"))]
+Poster = Annotated[Visitor, Depends(PostNeeds("approve"))]
 _STATUS = {VoteRefusal.REASON_MISSING: 422, VoteRefusal.WRONG_DIGEST: 409, VoteRefusal.REQUEST_CLOSED: 409}
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def start() -> Response:
+async def start(_visitor: Reader) -> Response:
     """The inbox is the start page."""
     return RedirectResponse("/requests", 303)
 
@@ -121,15 +119,6 @@ async def post_decision(
             return await _request_page(services, visitor, request_id, problem=problem, status=403)
         case NoSuchRequest():
             raise HTTPException(404)
-
-
-@router.get("/runs/{run_id}")
-async def show_run(services: Parts, visitor: Reader, run_id: RunIdPath) -> Response:
-    """What became of the run so far."""
-    run = await load_run(services.database, visitor.tenant, run_id)
-    if run is None:
-        raise HTTPException(404)
-    return services.assets.page("run.html", {"visitor": visitor, "run": run, "at": at})
 
 
 async def _request_page(

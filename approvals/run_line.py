@@ -1,21 +1,31 @@
-"""The line to a run: send a signed vote, ask what the run says to it. A run that is gone is an answer too."""
+"""The line to a run: send a signed vote or command, ask what the run says. A run that is gone is an answer too."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.base import Record
+from contracts.command import (
+    CommandAccepted,
+    CommandAnswer,
+    CommandPending,
+    CommandRefusal,
+    CommandRefused,
+    SignedCommand,
+)
 from contracts.vote import SignedVote, VoteAccepted, VoteAnswer, VotePending, VoteRefusal, VoteRefused
 from settings import SettingsError
 
-__all__ = ["QUERY", "SIGNAL", "NoAnswer", "RunAnswer", "RunLine"]
+__all__ = ["QUERY", "SIGNAL", "CommandReply", "NoAnswer", "RunAnswer", "RunLine"]
 
 SIGNAL = "vote"
 QUERY = "vote_answer"
+COMMAND_SIGNAL = "command"
+COMMAND_QUERY = "command_answer"
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
@@ -27,6 +37,8 @@ class NoAnswer(Record):
 
 
 RunAnswer = VoteAccepted | VoteRefused | NoAnswer
+CommandReply = CommandAccepted | CommandRefused | NoAnswer
+AnswerT = TypeVar("AnswerT")
 
 
 class RunLine:
@@ -39,11 +51,39 @@ class RunLine:
 
     async def deliver(self, run_id: str, decision_id: str, signed: SignedVote, *, within_s: float) -> RunAnswer:
         """Send the vote and wait for the run's answer, at most `within_s`. Again is harmless."""
+
+        async def look(handle: WorkflowHandle[Any, Any]) -> VoteAccepted | VoteRefused | None:
+            answer: VoteAnswer = await handle.query(QUERY, decision_id, result_type=VoteAnswer)  # pyright: ignore[reportArgumentType] - an annotated union is a type to pydantic's converter
+            return None if isinstance(answer, VotePending) else answer
+
+        over = VoteRefused(refusal=VoteRefusal.REQUEST_CLOSED)
+        return await self._send(run_id, SIGNAL, signed, look, over, within_s=within_s)
+
+    async def command(self, run_id: str, command_id: str, signed: SignedCommand, *, within_s: float) -> CommandReply:
+        """The same for an operator's command."""
+
+        async def look(handle: WorkflowHandle[Any, Any]) -> CommandAccepted | CommandRefused | None:
+            answer: CommandAnswer = await handle.query(COMMAND_QUERY, command_id, result_type=CommandAnswer)  # pyright: ignore[reportArgumentType] - an annotated union is a type to pydantic's converter
+            return None if isinstance(answer, CommandPending) else answer
+
+        over = CommandRefused(refusal=CommandRefusal.ENDING)
+        return await self._send(run_id, COMMAND_SIGNAL, signed, look, over, within_s=within_s)
+
+    async def _send(
+        self,
+        run_id: str,
+        signal: str,
+        signed: SignedVote | SignedCommand,
+        look: Callable[[WorkflowHandle[Any, Any]], Awaitable[AnswerT | None]],
+        over: AnswerT,
+        *,
+        within_s: float,
+    ) -> AnswerT | NoAnswer:
         try:
             async with asyncio.timeout(within_s):
                 handle = (await self._connected()).get_workflow_handle(run_id)
-                is_running = await _signal(handle, signed)
-                return await _ask(handle, decision_id, is_running=is_running)
+                is_running = await _signal(handle, signal, signed)
+                return await _ask(handle, look, over, is_running=is_running)
         except TimeoutError:
             return NoAnswer(why="the run has not answered in time")
         except SettingsError as error:
@@ -58,9 +98,9 @@ class RunLine:
             return self._client
 
 
-async def _signal(handle: WorkflowHandle[Any, Any], signed: SignedVote) -> bool:
+async def _signal(handle: WorkflowHandle[Any, Any], signal: str, signed: SignedVote | SignedCommand) -> bool:
     try:
-        await handle.signal(SIGNAL, signed)
+        await handle.signal(signal, signed)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND and "namespace" not in str(error).lower():
             return False
@@ -68,21 +108,26 @@ async def _signal(handle: WorkflowHandle[Any, Any], signed: SignedVote) -> bool:
     return True
 
 
-async def _ask(handle: WorkflowHandle[Any, Any], decision_id: str, *, is_running: bool) -> RunAnswer:
-    """Ask until the run has looked. A run that ended may have counted the vote before, so it is asked too."""
+async def _ask(
+    handle: WorkflowHandle[Any, Any],
+    look: Callable[[WorkflowHandle[Any, Any]], Awaitable[AnswerT | None]],
+    over: AnswerT,
+    *,
+    is_running: bool,
+) -> AnswerT | NoAnswer:
+    """Ask until the run has looked. A run that ended may have counted it before, so it is asked too."""
     pauses = iter(_PAUSES_S)
     while True:
-        answer: VoteAnswer
         try:
-            answer = await handle.query(QUERY, decision_id, result_type=VoteAnswer)  # pyright: ignore[reportArgumentType] - an annotated union is a type to pydantic's converter
+            answer = await look(handle)
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
             return NoAnswer(why=f"the run cannot be asked: {type(error).__name__}")
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND and not is_running:
-                return VoteRefused(refusal=VoteRefusal.REQUEST_CLOSED)
+                return over
             raise
-        if not isinstance(answer, VotePending):
+        if answer is not None:
             return answer
         if not is_running:
-            return VoteRefused(refusal=VoteRefusal.REQUEST_CLOSED)
+            return over
         await asyncio.sleep(next(pauses, _PAUSES_S[-1]))

@@ -9,6 +9,7 @@ from approvals.run_line import RunLine
 from approvals.signing import VoteSigner
 from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk
+from settings.tenants import TenantsFile
 from store.database import Database
 
 __all__ = ["Services", "services_of"]
@@ -26,6 +27,7 @@ class Services:
     assets: Assets
     tries_by_address: Throttle
     tries_by_account: Throttle
+    tenants: TenantsFile
 
 
 def services_of(request: Request) -> Services:

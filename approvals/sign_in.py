@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from approvals.forms import posting_visitor, safe_next
+from approvals.forms import safe_next
+from approvals.roles import PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from store.accounts import Account, authenticate
@@ -64,7 +65,7 @@ async def sign_in(
 
 
 @router.post("/sign-out")
-async def sign_out(services: Parts, visitor: Annotated[Visitor, Depends(posting_visitor)]) -> Response:
+async def sign_out(services: Parts, visitor: Annotated[Visitor, Depends(PostNeeds(None))]) -> Response:
     """End the session on the server and in the browser."""
     await services.desk.end(visitor.token)
     response = RedirectResponse("/sign-in", 303)

@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from contracts.command import CommandRefusal
 from contracts.decision import Requirement
 from contracts.vote import VoteRefusal
 
 __all__ = [
+    "ORDER_REFUSALS",
     "ORIGINS",
     "REFUSALS",
     "TIERS",
@@ -42,6 +44,21 @@ ORIGINS: dict[str, tuple[str, str]] = {
     "model": ("model", "The value stands nowhere in what the run read: the model wrote or computed it."),
 }
 """Mark of an argument's provenance, and what it does and does not say."""
+
+ORDER_REFUSALS: dict[CommandRefusal, str] = {
+    CommandRefusal.BAD_SIGNATURE: "The signature does not verify. Tell the operator of this installation.",
+    CommandRefusal.UNKNOWN_KEY: "The run does not know the key of this approvals service. Tell the operator.",
+    CommandRefusal.MALFORMED: "The order contradicts itself; the clocks may differ. Tell the operator.",
+    CommandRefusal.WRONG_RUN: "The order is for another run.",
+    CommandRefusal.EXPIRED: "The order reached the run too late. Give it again if it still holds.",
+    CommandRefusal.NOT_ALLOWED: "Your account has no role for this. Ask an administrator for the role kill.",
+    CommandRefusal.REASON_MISSING: "Say why, in at least three characters.",
+    CommandRefusal.STALE_SIGN_IN: "You signed in too long ago for this. Sign in again.",
+    CommandRefusal.NOT_PAUSED: "The run is not paused, or still halted.",
+    CommandRefusal.ALREADY_PAUSED: "The run is paused already.",
+    CommandRefusal.NOT_IN_DOUBT: "The run does not wait for that call.",
+    CommandRefusal.ENDING: "The run is ending, or has ended.",
+}
 
 REFUSALS: dict[VoteRefusal, str] = {
     VoteRefusal.BAD_SIGNATURE: "The signature of the vote does not verify. Tell the operator of this installation.",

@@ -42,6 +42,14 @@ class TenantsFile(_Part):
 
     tenants: dict[TenantName, Tenant] = Field(min_length=1, max_length=10_000)
     """By id."""
+    operators: TenantName | None = None
+    """Tenant whose operators may throw and release kill switches for all tenants; unset: the only one there is."""
+
+    @property
+    def operator_tenant(self) -> str | None:
+        """The tenant whose operators act for the whole installation; None: nobody's do."""
+        alone = next(iter(self.tenants)) if len(self.tenants) == 1 else None
+        return self.operators or alone
 
 
 def load_tenants(file: Path) -> TenantsFile:

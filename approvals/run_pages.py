@@ -1,0 +1,89 @@
+"""The page of one run: how it stands, the orders to it, who looked at it. Every look is written down."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Path
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from approvals.operate import Given, GiveOrder, NoSuchRun, NotGiven, give
+from approvals.roles import PageNeeds, PostNeeds
+from approvals.services import Services, services_of
+from approvals.visitors import Visitor
+from approvals.words import ORDER_REFUSALS, at
+from store.commands import commands_of
+from store.pauses import halted_by, open_pause
+from store.run_reads import log_read, reads_of
+from store.runs import load_run
+
+__all__ = ["router"]
+
+RunIdPath = Annotated[str, Path(pattern=r"^run-[a-z2-7]{26}$")]
+Parts = Annotated[Services, Depends(services_of)]
+Viewer = Annotated[Visitor, Depends(PageNeeds("view"))]
+Stopping = Annotated[Visitor, Depends(PostNeeds("kill"))]
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/runs/{run_id}")
+async def show_run(services: Parts, visitor: Viewer, run_id: RunIdPath) -> Response:
+    """What became of the run so far, and the orders that may be given to it."""
+    return await _page(services, visitor, run_id)
+
+
+@router.post("/runs/{run_id}/orders")
+async def post_order(
+    services: Parts,
+    visitor: Stopping,
+    run_id: RunIdPath,
+    order: Annotated[str, Form(pattern=r"^(pause|resume|end|hand_over)$")],
+    reason: Annotated[str, Form(max_length=2_000)] = "",
+    nonce: Annotated[str, Form(max_length=64)] = "",
+) -> Response:
+    """Give an order. The answer to one that was given is the run's own page."""
+    try:
+        posted = GiveOrder.model_validate({"order": {"kind": order}, "reason": reason, "nonce": nonce})
+    except ValidationError:
+        return await _page(services, visitor, run_id, problem="The reason has characters that cannot be kept.")
+    given = await give(services, visitor, run_id, posted)
+    match given:
+        case Given():
+            return RedirectResponse(f"/runs/{run_id}", 303)
+        case NotGiven(refusal=refusal, detail=detail):
+            problem = f"{ORDER_REFUSALS[refusal]} {detail}".strip()
+            return await _page(services, visitor, run_id, problem=problem, status=409)
+        case NoSuchRun():
+            raise HTTPException(404)
+
+
+async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: str = "", status: int = 200) -> Response:
+    run = await load_run(services.database, visitor.tenant, run_id)
+    if run is None:
+        raise HTTPException(404)
+    session = visitor.session
+    async with services.database.tenant(visitor.tenant) as cursor:
+        pause = await open_pause(cursor, visitor.tenant, run_id)
+        held = await halted_by(cursor, visitor.tenant, run_id, str(run["agent"]), pause.tool if pause else "")
+        commands = await commands_of(cursor, visitor.tenant, run_id)
+        reads = await reads_of(cursor, visitor.tenant, run_id, 20)
+        await log_read(
+            cursor, tenant=visitor.tenant, run_id=run_id, reader=session.username, person=session.person, via="page",
+            what="run",
+        )  # fmt: skip
+    values = {
+        "visitor": visitor,
+        "run": run,
+        "pause": pause,
+        "held": held,
+        "commands": commands,
+        "reads": reads,
+        "refusals": ORDER_REFUSALS,
+        "may_stop": "kill" in session.roles and run["closed_at"] is None,
+        "problem": problem,
+        "nonce": secrets.token_hex(8),
+        "at": at,
+    }
+    return services.assets.page("run.html", values, status)

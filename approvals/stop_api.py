@@ -1,0 +1,115 @@
+"""Stopping as JSON: kill switches, and orders to single runs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+from pydantic import Field, StringConstraints
+from starlette.exceptions import HTTPException
+
+from approvals.operate import Given, GiveOrder, NoSuchRun, NotGiven, Ordered, give
+from approvals.roles import ApiNeeds
+from approvals.services import Services, services_of
+from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
+from approvals.visitors import Visitor
+from contracts.base import Record
+from policy.commands import ROLES_FOR
+from store.pauses import StoredPause, open_pauses
+from store.switches import Receipt, Thrown, under_way
+
+__all__ = ["OrderReply", "ReleaseSwitch", "StopReply", "router"]
+
+Parts = Annotated[Services, Depends(services_of)]
+Viewer = Annotated[Visitor, Depends(ApiNeeds("view"))]
+Stopper = Annotated[Visitor, Depends(ApiNeeds("kill"))]
+Undoer = Annotated[Visitor, Depends(ApiNeeds("undo"))]
+RunIdPath = Annotated[str, Path(pattern=r"^run-[a-z2-7]{26}$")]
+
+router = APIRouter(prefix="/api")
+
+
+class StopReply(Record):
+    """What is stopped, and what is under way."""
+
+    on: tuple[SwitchShown, ...]
+    """Switches that hold, with what was under way when each fell."""
+    paused: tuple[StoredPause, ...]
+    """Runs that wait."""
+    under_way: tuple[Receipt, ...]
+    """Calls that open runs have started and not finished."""
+
+
+class ReleaseSwitch(Record):
+    """Why it is safe to go on."""
+
+    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
+
+
+class OrderReply(Record):
+    """What became of an order."""
+
+    command_id: str
+    state: str = Field(pattern=r"^(pending|accepted|refused)$")
+    """What the run has said so far; `pending`: it is sent again until the run answers."""
+    refusal: str = ""
+
+
+@router.get("/stop")
+async def api_stop(services: Parts, caller: Viewer) -> StopReply:
+    """What is stopped and what is under way."""
+    shown = await show(services.database, caller.tenant)
+    async with services.database.tenant(caller.tenant) as cursor:
+        paused = await open_pauses(cursor, caller.tenant)
+        running = await under_way(cursor, caller.tenant)
+    return StopReply(on=shown, paused=paused, under_way=running)
+
+
+@router.post("/stop")
+async def api_throw(services: Parts, caller: Stopper, body: ThrowSwitch) -> Thrown:
+    """Throw a switch. Throwing one that is on changes nothing and says so."""
+    thrown = await throw(
+        services.database, services.tenants, tenant=caller.tenant, by=caller.session.username, asked=body
+    )
+    if isinstance(thrown, Refused):
+        raise HTTPException(422, thrown.why)
+    return thrown
+
+
+@router.post("/stop/{switch_id}/release")
+async def api_release(
+    services: Parts, caller: Stopper, switch_id: Annotated[int, Path(ge=1, le=2**53)], body: ReleaseSwitch
+) -> Released:
+    """Release a switch."""
+    released = await release(
+        services.database, services.tenants, tenant=caller.tenant, by=caller.session.username, switch_id=switch_id,
+        reason=body.reason,
+    )  # fmt: skip
+    if isinstance(released, Refused):
+        raise HTTPException(409, released.why)
+    return released
+
+
+@router.post("/runs/{run_id}/orders")
+async def api_order(services: Parts, caller: Stopper, run_id: RunIdPath, body: GiveOrder) -> OrderReply:
+    """Pause, resume, end or hand over a run."""
+    if "kill" not in ROLES_FOR[body.order.kind]:
+        raise HTTPException(422, f"A doubt is closed at /api/runs/{run_id}/doubts.")
+    return _reply(await give(services, caller, run_id, body))
+
+
+@router.post("/runs/{run_id}/doubts")
+async def api_doubt(services: Parts, caller: Undoer, run_id: RunIdPath, body: GiveOrder) -> OrderReply:
+    """Tell a run that a person has closed a doubt in the ledger."""
+    if "undo" not in ROLES_FOR[body.order.kind]:
+        raise HTTPException(422, f"Orders to a run go to /api/runs/{run_id}/orders.")
+    return _reply(await give(services, caller, run_id, body))
+
+
+def _reply(ordered: Ordered) -> OrderReply:
+    match ordered:
+        case Given(command=command):
+            refusal = command.refusal.value if command.refusal else ""
+            return OrderReply(command_id=command.command_id, state=command.state, refusal=refusal)
+        case NotGiven(refusal=refusal, detail=detail):
+            raise HTTPException(409, f"{refusal.value.replace('_', ' ')}{': ' if detail else ''}{detail}")
+        case NoSuchRun():
+            raise HTTPException(404, "There is no such run.")
