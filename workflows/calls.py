@@ -28,6 +28,7 @@ from contracts.vote import Grant
 from policy.loops import CallSeen
 from workflows import stubs
 from workflows.ballot import Ballot
+from workflows.checking import make_checks
 from workflows.endings import End
 from workflows.halts import Halts
 from workflows.notices import Notices
@@ -37,6 +38,8 @@ __all__ = ["Calls"]
 
 MAX_ASKS = 3
 """How often one call is put before people because what it was about changed."""
+MAX_CHECKS = 5
+"""How often one call is sent to be checked: once, unless policy changes meanwhile."""
 MAX_DOUBTS = 8
 MAX_TURNS = 16
 """How often one call waits for a rate. The gate tells the model well before."""
@@ -44,6 +47,10 @@ _SHORTEST_TURN_S = 0.1
 _FIRST_DOUBT_S = 15.0
 _LONGEST_DOUBT_S = 600.0
 _MAX_LINES = 200
+
+
+_FOR_OTHERS = frozenset({CallStatus.NEEDS_APPROVAL, CallStatus.NEEDS_CHECK})
+"""A call that is checked may be asked about next: others need not wait for that."""
 
 
 class Calls:
@@ -106,7 +113,7 @@ class Calls:
     async def _settle_all(self, step: int, calls: Sequence[CallControl], results: dict[int, CallHead]) -> End | None:
         """Carry on every call until the model has its answer: requests for approval are asked side by side."""
         began, paused_s = workflow.now(), self._halts.waited_s
-        asked = [index for index, found in results.items() if found.control.status is CallStatus.NEEDS_APPROVAL]
+        asked = [index for index, found in results.items() if found.control.status in _FOR_OTHERS]
         rest = [index for index in sorted(results) if index not in asked]
         for index in rest:
             end = await self._carry_on(step, index, calls[index], results[index])
@@ -121,7 +128,7 @@ class Calls:
     async def _carry_on(self, step: int, index: int, call: CallControl, result: CallHead) -> End | None:
         """From a first result to the call's end: approvals, doubts, limits."""
         grant: Grant | None = None
-        asks = doubts = turns = 0
+        asks = checks = doubts = turns = 0
         changes = self._changes
         doubt_s = _FIRST_DOUBT_S
         while True:
@@ -140,6 +147,11 @@ class Calls:
                     await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, _SHORTEST_TURN_S)))
                 case CallStatus.HALTED:
                     end = await self._halts.halted(step, call.tool, result.content.message)
+                    if end is not None:
+                        return end
+                case CallStatus.NEEDS_CHECK if checks < MAX_CHECKS:
+                    checks += 1
+                    end = await self._check(step, index, call, control.checks, seen=changes)
                     if end is not None:
                         return end
                 case CallStatus.NEEDS_APPROVAL if asks < MAX_ASKS:
@@ -164,6 +176,16 @@ class Calls:
             changes = self._overruns.changes
             result = await _unbroken(self._visit(step, index, call, result.visit + 1, grant))
 
+    async def _check(self, step: int, index: int, call: CallControl, names: Sequence[str], *, seen: int) -> End | None:
+        """Have a call checked. An end, where a limit or a kill switch stopped that."""
+        self._enter("checking")
+        stopped = await make_checks(self._request, self._pinned, step, index, call, names)
+        if stopped is None:
+            return None
+        if stopped.control.kind == "halted":
+            return await self._halts.halted(step, call.tool, stopped.content.reason)
+        return await self._overruns.met(step, stopped.control.limit, seen=seen)
+
     async def _ask(self, step: int, index: int, call: CallControl, result: CallHead) -> Grant | End | None:
         """Put a call before people. A grant; or None when they denied it and the model was told; or an end."""
         requirement = result.control.requirement
@@ -178,7 +200,7 @@ class Calls:
             self._notices.tell(NoticeKind.REMINDER, opened)
         if not await self._decided_until(opened, opened.expires_at):
             await self._settle(step, index, call, opened, "expired")
-            self._notices.tell(NoticeKind.EXPIRED, opened)
+            await self._notices.tell_at_last(NoticeKind.EXPIRED, opened)
             return End(Outcome.ESCALATED, OutcomeReason.APPROVAL_EXPIRED, f"step {step} {call.tool}")
         if self._ballot.verdict(opened.request_id) == "denied":
             await self._settle(step, index, call, opened, "denied")

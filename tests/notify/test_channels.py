@@ -2,13 +2,11 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from contracts.notice import NoticeKind
 from settings import SettingsError
 from settings.notify import EmailChannel, NotifyFile, SlackChannel, Smtp, WebhookChannel, load_notify
 from tests.conftest import some_free
+from tests.notify.receivers import Hooks, receiving
 
 pytestmark = pytest.mark.req("A8")
 
@@ -59,16 +58,6 @@ class Mailbox:
         return self.answer
 
 
-@dataclass
-class Hooks:
-    """What the HTTP server was sent."""
-
-    url: str = ""
-    status: int = 200
-    location: str = ""
-    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list[tuple[dict[str, str], bytes]])
-
-
 @pytest.fixture
 def mailbox() -> Mailbox:
     return Mailbox()
@@ -84,28 +73,8 @@ def smtp(mailbox: Mailbox) -> Iterator[Smtp]:
 
 @pytest.fixture
 def hooks() -> Iterator[Hooks]:
-    seen = Hooks()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            seen.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(seen.status)
-            if seen.location:
-                self.send_header("location", seen.location)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    seen.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
-    yield seen
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with receiving() as seen:
+        yield seen
 
 
 def text_of(message: Message) -> str:
