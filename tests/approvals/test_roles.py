@@ -1,0 +1,142 @@
+"""Operator roles: a table of every route and the one role it needs, compared with the application itself."""
+
+import re
+
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Route
+
+from approvals.roles import role_of
+from store.accounts import ROLES, Role, find_account
+from tests.approvals.conftest import Office
+from tests.approvals.scene import Person, add_people
+
+
+class Alone:
+    """A route that no router brought."""
+
+    def __init__(self, route: BaseRoute) -> None:
+        self.routes = [route]
+
+
+PUBLIC = {
+    "GET /healthz",
+    "GET /readyz",
+    "GET /static/{stamp}/{name}",
+    "GET /sign-in",
+    "POST /sign-in",
+    "POST /api/sign-in",
+    "GET /api/openapi.json",
+}
+"""Routes that ask for nobody."""
+
+NEEDS: dict[str, str] = {
+    "GET /": "view",
+    "GET /requests": "view",
+    "GET /requests/{request_id}": "view",
+    "POST /requests/{request_id}/decision": "approve",
+    "GET /stop": "view",
+    "GET /stop/confirm": "kill",
+    "POST /stop": "kill",
+    "POST /stop/{switch_id}/release": "kill",
+    "GET /runs/{run_id}": "view",
+    "POST /runs/{run_id}/orders": "kill",
+    "POST /sign-out": "anybody",
+    "POST /api/sign-out": "anybody",
+    "GET /api/approvals": "view",
+    "GET /api/approvals/{request_id}": "view",
+    "POST /api/approvals/{request_id}/decision": "approve",
+    "GET /api/stop": "view",
+    "POST /api/stop": "kill",
+    "POST /api/stop/{switch_id}/release": "kill",
+    "POST /api/runs/{run_id}/orders": "kill",
+    "POST /api/runs/{run_id}/doubts": "undo",
+}
+"""Every other route, and the role it needs."""
+
+_VALUES = {
+    "request_id": "apr-" + "a" * 26,
+    "run_id": "run-" + "a" * 26,
+    "switch_id": "1",
+}
+_FORMS = {
+    "POST /requests/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no, thanks"},
+    "POST /stop": {"scope": "run", "target": "run-" + "b" * 26, "reason": "a table test"},
+    "POST /stop/{switch_id}/release": {"reason": "a table test"},
+    "POST /runs/{run_id}/orders": {"order": "pause", "reason": "a table test"},
+}
+_BODIES: dict[str, object] = {
+    "POST /api/approvals/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
+    "POST /api/stop": {"scope": "run", "target": "run-" + "b" * 26, "reason": "a table test"},
+    "POST /api/stop/{switch_id}/release": {"reason": "a table test"},
+    "POST /api/runs/{run_id}/orders": {"order": {"kind": "pause"}, "reason": "a table test"},
+    "POST /api/runs/{run_id}/doubts": {
+        "order": {"kind": "resolve_unknown", "step": 1, "call": 0}, "reason": "a table test"
+    },
+}  # fmt: skip
+
+
+def routes(office: Office) -> dict[str, str | None]:
+    """Every route of the application, and the role that it names."""
+    listed: list[BaseRoute] = [
+        route for part in office.app.routes for route in (getattr(part, "original_router", None) or Alone(part)).routes
+    ]
+    assert all(isinstance(route, Route) for route in listed), "a mount or a socket needs a rule of its own here"
+    return {
+        f"{method} {route.path}": role_of(route) if isinstance(route, APIRoute) else None
+        for route in listed
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+
+
+@pytest.mark.req("I9")
+async def test_every_route_names_the_role_that_the_table_says(office: Office) -> None:
+    found = routes(office)
+    assert {route for route, role in found.items() if role is None} == PUBLIC
+    assert {route: role for route, role in found.items() if role is not None} == NEEDS
+
+
+async def status(office: Office, who: Person, route: str) -> int:
+    """What somebody gets who asks for a route with a well-formed request."""
+    method, _, path = route.partition(" ")
+    address = re.sub(r"\{(\w+)\}", lambda match: _VALUES[match[1]], path)
+    desk = office.app.state.services.desk
+    async with office.db.tenant(who.tenant) as cursor:
+        account = await find_account(cursor, who.tenant, who.username)
+    token = await desk.start(account)  # not by password: that is throttled
+    async with office.visitor() as client:
+        if path.startswith("/api/"):
+            headers = {"authorization": f"Bearer {token}"}
+            return (await client.request(method, address, json=_BODIES.get(route), headers=headers)).status_code
+        client.cookies.set(desk.cookie, token)
+        if method == "GET":
+            query = {"scope": "tenant"} if path == "/stop/confirm" else None
+            return (await client.get(address, params=query)).status_code
+        csrf = (await desk.find(token)).csrf
+        return (await client.post(address, data={"csrf": csrf, **_FORMS.get(route, {})})).status_code
+
+
+@pytest.mark.req("I9")
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_route_opens_to_its_role_alone(office: Office, role: Role) -> None:
+    who = Person(f"only-{role}", ("support-leads",), roles=(role,))
+    await add_people(office.db, who)
+    wrong = {
+        route: found
+        for route, needed in NEEDS.items()
+        if ((found := await status(office, who, route)) == 403) == (needed in (role, "anybody"))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.req("I9")
+async def test_a_role_that_is_taken_away_closes_the_next_page(office: Office) -> None:
+    who = Person("late", (), roles=("view", "kill"))
+    await add_people(office.db, who)
+    async with office.signed_in(who) as client:
+        assert (await client.get("/stop/confirm", params={"scope": "tenant"})).status_code == 200
+        async with office.db.tenant(who.tenant) as cursor:
+            await cursor.execute("update accounts set roles = array['view'] where username = 'late'")
+        assert (await client.get("/stop/confirm", params={"scope": "tenant"})).status_code == 403
+        assert (await client.get("/stop")).status_code == 200
