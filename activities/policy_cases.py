@@ -17,16 +17,26 @@ from contracts.tool import Tool
 from policy.bundle import Bundle
 from policy.case import CaseFacts, PolicyCase, PolicyCases
 from policy.decide import decide
-from policy.provenance import Origin, Trace
+from policy.provenance import Mandate, Origin, assumed
 from policy.request import CallFacts, UserFacts, authorization_request
 
-__all__ = ["CASES_FILE", "CaseResult", "CasesFile", "CasesMistake", "case_request", "read_cases", "run_cases"]
+__all__ = [
+    "CASES_FILE",
+    "NO_MODEL",
+    "CaseResult",
+    "CasesFile",
+    "CasesMistake",
+    "case_request",
+    "read_cases",
+    "run_cases",
+]
 
 CASES_FILE = "policy_tests.yaml"
 MAX_BYTES = 1_000_000
 _NOW_S = 1_800_000_000
 _RUN = "run-" + "a" * 26
-_NO_MODEL = ModelChoice(name="none", provider=Provider.SCRIPTED, model="none")
+NO_MODEL = ModelChoice(name="none", provider=Provider.SCRIPTED, model="none")
+"""Stands where a definition must name one and nobody calls it."""
 
 
 class CasesMistake(ValueError):  # noqa: N818 - it is one, not a fault of the program
@@ -116,7 +126,7 @@ def run_cases(registry: Registry, name: str, bundle: Bundle) -> list[CaseResult]
     found = read_cases(agent.folder)
     if found is None:
         return []
-    pinned = registry.pin(name, dict.fromkeys(agent.file.models, _NO_MODEL), {})
+    pinned = registry.pin(name, dict.fromkeys(agent.file.models, NO_MODEL), {})
     file = f"{agent.folder.parent.name}/{name}/{CASES_FILE}"
     return [
         _run(bundle, agent, pinned, found.cases, case, file, line)
@@ -190,10 +200,8 @@ def case_request(
     typed = tool.args_model.model_validate(arguments)
     canonical = cast("JsonObject", typed.model_dump(mode="json"))
     labels = {name: provenance.get(name, Origin.TRUSTED) for name, value in canonical.items() if value is not None}
-    return authorization_request(
-        call_facts(facts), pinned, tool, canonical, {name: Trace(label=label) for name, label in labels.items()},
-        bundle.tiers,
-    )  # fmt: skip
+    traces = {name: assumed(label, astray=name in facts.astray) for name, label in labels.items()}
+    return authorization_request(call_facts(facts), pinned, tool, canonical, traces, bundle.tiers)
 
 
 def call_facts(facts: CaseFacts) -> CallFacts:
@@ -214,6 +222,7 @@ def call_facts(facts: CaseFacts) -> CallFacts:
         tool_calls=len(facts.completed),
         tainted=facts.tainted,
         repeated=facts.repeated,
+        mandate=Mandate(requested=facts.requested, requested_all=facts.requested_all, spent=facts.spent),
         opened_s=_NOW_S - facts.age_s,
         now_s=_NOW_S,
         user=UserFacts(enabled=user.enabled, groups=user.groups, roles=user.roles) if user else UserFacts(),

@@ -41,6 +41,14 @@ class CaseFacts(Record):
     """The run has read untrusted content."""
     repeated: bool = False
     """The same deed was done before."""
+    requested: bool = True
+    """The event's words ask for this kind of deed."""
+    requested_all: bool = False
+    """They say all, each or every."""
+    spent: tuple[str, ...] = ()
+    """Arguments that a call of this tool had before in this run."""
+    astray: tuple[str, ...] = ()
+    """Arguments that a trusted record holds, but to which the event does not lead."""
     age_s: int = Field(default=60, ge=0)
     """Of the run."""
     user: CaseUser | None = None

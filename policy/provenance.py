@@ -24,6 +24,7 @@ __all__ = [
     "RecordedValue",
     "Trace",
     "ValueIndex",
+    "assumed",
     "recorded_values",
     "trace_arguments",
     "unproven",
@@ -69,6 +70,12 @@ class Trace(Record):
     def proven(self) -> bool:
         """Whether a trusted record or a trusted field of the event holds the value."""
         return self.label in _PROVEN
+
+
+def assumed(label: Origin, *, astray: bool = False) -> Trace:
+    """A trace that a table or a case supposes: the event leads to a proven value, unless that is astray."""
+    proven = label in _PROVEN and not astray
+    return Trace(label=label, via="supposed" if proven else "")
 
 
 class Mandate(Record):
