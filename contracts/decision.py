@@ -14,6 +14,7 @@ __all__ = [
     "Denied",
     "GroupCount",
     "NeedsApproval",
+    "NeedsCheck",
     "PrincipalVerdict",
     "Reason",
     "Requirement",
@@ -114,7 +115,17 @@ class NeedsApproval(Record):
     """Policies that ask for it: the forbids that hold without a grant, and the permits that hold with it."""
 
 
-Decision = Annotated[Allowed | Denied | NeedsApproval, Field(discriminator="kind")]
+class NeedsCheck(Record):
+    """Policy asks for checks first; then it is decided again."""
+
+    kind: Literal["needs_check"] = "needs_check"
+    checks: tuple[str, ...] = Field(min_length=1)
+    """The fewest whose passing brings the call further."""
+    reasons: tuple[Reason, ...]
+    """Policies that hold the call as long as they are not passed."""
+
+
+Decision = Annotated[Allowed | Denied | NeedsApproval | NeedsCheck, Field(discriminator="kind")]
 
 
 class DecisionRecord(Record):
@@ -123,6 +134,8 @@ class DecisionRecord(Record):
     request: AuthorizationRequest
     granted: tuple[str, ...]
     """Rungs that a presented grant satisfied; empty without a grant."""
+    approvers: int = Field(default=0, exclude_if=_is_empty)
+    """Distinct persons of that grant."""
     decision: Decision
     bundle_digest: Digest
     """Digest of policies, schema and ladder that decided."""

@@ -1,7 +1,8 @@
 """Cedar behind a small interface: one request in, allowed or not and why out. Every fault is a denial."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import cedarpy
@@ -13,6 +14,7 @@ from policy.cedar_text import CedarPolicy, cedar_policies
 __all__ = ["CedarEngine", "Evaluation", "PolicyEngine", "agent_of", "entity_id", "entity_name"]
 
 _MAX_SLICES = 20_000
+_PRINCIPALS = frozenset({"Agent", "User"})
 
 
 class Evaluation(Record):
@@ -35,8 +37,24 @@ class PolicyEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A request that has been evaluated once against the schema: what its other evaluations need."""
+
+    request: AuthorizationRequest
+    head: Mapping[str, JsonObject]
+    policies: cedarpy.PolicySet
+    entities: cedarpy.Entities
+    context: JsonObject
+    """What the policies read of it."""
+
+
 class CedarEngine:
-    """Policies and schema parsed once. A request meets only the policies that can match its agent and action."""
+    """Policies and schema parsed once. A request meets only the policies that can match its agent and action.
+
+    The first evaluation of a request checks it against the schema. Those up the ladder differ from it in the grant
+    alone, so they are not checked again, and carry only what the policies read.
+    """
 
     def __init__(self, policies: str, schema: str) -> None:
         """Parse.
@@ -49,62 +67,80 @@ class CedarEngine:
         self._policies = [part for part in parts if isinstance(part, CedarPolicy)]
         self._faulty = len(self._policies) < len(parts)
         self._schema = cedarpy.Schema.from_str(schema)
-        self._slices: dict[tuple[str, str, str], cedarpy.PolicySet] = {}
-        self._entities: tuple[tuple[JsonObject, ...], cedarpy.Entities] | None = None
+        self._slices: dict[tuple[str, str, str], tuple[cedarpy.PolicySet, frozenset[str] | None]] = {}
+        self._last: dict[str, _Asked] = {}
 
     def evaluate(
         self, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
     ) -> Evaluation:
         """See `PolicyEngine`. Cedar itself skips a forbid that errors: any diagnostics error is a denial here."""
-        context = {**request.context, "granted": list(granted), "approvers": approvers, "checked": list(checked)}
+        grant: JsonObject = {"granted": [*granted], "approvers": approvers, "checked": [*checked]}
         try:
-            principal, action = _uid(request.principal), _uid(request.action)
-            result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType] - untyped dicts
-                {
-                    "principal": principal,
-                    "action": action,
-                    "resource": _uid(request.resource),
-                    "context": context,
-                },
-                self._slice(str(principal["type"]), agent_of(request), str(action["id"])),
-                self._parsed(request.entities),
-                self._schema,
-            )
+            kind = request.principal.partition("::")[0]
+            known = self._last.get(kind)
+            if known is not None and _is_same(known.request, request):
+                return _authorized(known, {**known.context, **grant}, None)
+            asked = self._asked(request)
+            found = _authorized(asked, {**request.context, **grant}, self._schema)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of native code is no Exception; nothing is allowed
             return Evaluation(allowed=False, policies=(), errors=(f"{type(error).__name__}: {error}",))
-        diagnostics = result.diagnostics
-        errors = tuple(str(error) for error in diagnostics.errors)
-        if result.decision is cedarpy.Decision.NoDecision:
-            reasons = tuple(str(reason) for reason in diagnostics.reasons)
-            return Evaluation(allowed=False, policies=(), errors=errors or reasons or ("no decision",))
-        names = cast("dict[str, str]", diagnostics.id_annotations_by_reason)
-        policies = tuple(sorted(names.get(reason, reason) for reason in diagnostics.reasons))
-        return Evaluation(allowed=result.allowed and not errors, policies=policies, errors=errors)
+        if not found.errors and kind in _PRINCIPALS:
+            self._last[kind] = asked
+        return found
 
-    def _slice(self, principal_type: str, agent: str, action: str) -> cedarpy.PolicySet:
-        """The policies that can match: an agent's own and those about every agent, of this action."""
+    def _asked(self, request: AuthorizationRequest) -> _Asked:
+        principal, action = _uid(request.principal), _uid(request.action)
+        policies, read = self._slice(str(principal["type"]), agent_of(request), str(action["id"]))
+        text = json.dumps(request.entities)
+        return _Asked(
+            request=request,
+            head={"principal": principal, "action": action, "resource": _uid(request.resource)},
+            policies=policies,
+            # With the schema they are checked, and the groups of actions are among them.
+            entities=cedarpy.Entities.from_json_str(text, self._schema),  # pyright: ignore[reportUnknownMemberType] - an untyped dict among its alternatives
+            context={key: value for key, value in request.context.items() if read is None or key in read},
+        )
+
+    def _slice(self, principal_type: str, agent: str, action: str) -> tuple[cedarpy.PolicySet, frozenset[str] | None]:
+        """The policies that can match, and what of the context they read (None: all of it)."""
         key = (principal_type, agent, action)
         found = self._slices.get(key)
         if found is None:
             if self._faulty:
                 raise ValueError("a policy of the bundle does not parse")
-            text = "\n".join(policy.text for policy in self._policies if policy.concerns(*key))
-            found = cedarpy.PolicySet.from_str(text)
+            chosen = [policy for policy in self._policies if policy.concerns(*key)]
+            reads = [policy.reads() for policy in chosen]
+            whole = None if None in reads else frozenset[str]().union(*(read for read in reads if read is not None))
+            found = (cedarpy.PolicySet.from_str("\n".join(policy.text for policy in chosen)), whole)
             # Names come from requests: a stranger's must not fill the memory.
             if len(self._slices) < _MAX_SLICES:
                 self._slices[key] = found
         return found
 
-    def _parsed(self, entities: tuple[JsonObject, ...]) -> cedarpy.Entities:
-        """The entity slice, checked against the schema; the evaluations of one decision follow each other."""
-        last = self._entities
-        if last is None or last[0] is not entities:
-            text = json.dumps(entities)
-            last = (entities, cedarpy.Entities.from_json_str(text, self._schema))  # pyright: ignore[reportUnknownMemberType] - an untyped dict among its alternatives
-            self._entities = last
-        return last[1]
+
+def _is_same(one: AuthorizationRequest, other: AuthorizationRequest) -> bool:
+    """Whether it is the very same request; contexts are compared by identity, so that a changed one is another."""
+    return (
+        one.context is other.context
+        and one.entities is other.entities
+        and (one.principal, one.action, one.resource) == (other.principal, other.action, other.resource)
+    )
+
+
+def _authorized(asked: _Asked, context: JsonObject, schema: cedarpy.Schema | None) -> Evaluation:
+    result = cedarpy.is_authorized(  # pyright: ignore[reportUnknownMemberType] - untyped dicts
+        {**asked.head, "context": context}, asked.policies, asked.entities, schema
+    )
+    diagnostics = result.diagnostics
+    errors = tuple(str(error) for error in diagnostics.errors)
+    if result.decision is cedarpy.Decision.NoDecision:
+        reasons = tuple(str(reason) for reason in diagnostics.reasons)
+        return Evaluation(allowed=False, policies=(), errors=errors or reasons or ("no decision",))
+    names = cast("dict[str, str]", diagnostics.id_annotations_by_reason)
+    policies = tuple(sorted(names.get(reason, reason) for reason in diagnostics.reasons))
+    return Evaluation(allowed=result.allowed and not errors, policies=policies, errors=errors)
 
 
 def agent_of(request: AuthorizationRequest) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import cedarpy
@@ -13,6 +14,7 @@ from contracts.base import JsonObject
 __all__ = ["CedarPolicy", "CedarSyntax", "cedar_policies"]
 
 _TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"?|;|\S', re.DOTALL)
+_CONTEXT: JsonObject = {"Var": "context"}
 _PRINCIPAL_NAME: JsonObject = {".": {"left": {"Var": "principal"}, "attr": "name"}}
 _ACTING_AGENT: JsonObject = {".": {"left": {"Var": "context"}, "attr": "agent"}}
 _ARITHMETIC = frozenset({"+", "-", "*", "neg"})
@@ -84,6 +86,13 @@ class CedarPolicy:
             return False
         return not self.actions or any(named == action or "." not in named for named in self.actions)
 
+    def reads(self) -> frozenset[str] | None:
+        """Fields of the context that it reads; None where it uses the context as a whole."""
+        try:
+            return frozenset(_fields_read(self.body.get("conditions", [])))
+        except _WholeContext:
+            return None
+
     def has_arithmetic(self) -> bool:
         """Whether it computes: an overflow is an error, and Cedar skips a forbid that errors."""
         return any(key in _ARITHMETIC for key in _operators(self.body.get("conditions", [])))
@@ -93,17 +102,22 @@ def cedar_policies(text: str) -> list[CedarPolicy | CedarSyntax]:
     """Every policy of a text, in order; each is parsed by itself, so one mistake hides no other."""
     found: list[CedarPolicy | CedarSyntax] = []
     for line, part in _split(text):
-        try:
-            parsed = cast("JsonObject", json.loads(cedarpy.policies_to_json_str(part)))
-        except ValueError as error:
-            found.append(CedarSyntax(line, " ".join(str(error).split())))
-            continue
-        if parsed["templates"]:
-            found.append(CedarSyntax(line, "templates (?principal, ?resource) are not used here"))
-        found += [
-            _policy(line, body, part) for body in cast("dict[str, JsonObject]", parsed["staticPolicies"]).values()
-        ]
+        bodies, mistake = _parsed(part)
+        if mistake:
+            found.append(CedarSyntax(line, mistake))
+        found += [_policy(line, body, part) for body in bodies]
     return found
+
+
+@lru_cache(maxsize=8_192)
+def _parsed(part: str) -> tuple[tuple[JsonObject, ...], str]:
+    """The policies of a part in JSON form (one, or none), and what is wrong with it. Most stay when a file changes."""
+    try:
+        parsed = cast("JsonObject", json.loads(cedarpy.policies_to_json_str(part)))
+    except ValueError as error:
+        return (), " ".join(str(error).split())
+    bodies = tuple(cast("dict[str, JsonObject]", parsed["staticPolicies"]).values())
+    return bodies, "templates (?principal, ?resource) are not used here" if parsed["templates"] else ""
 
 
 def _policy(line: int, body: JsonObject, text: str) -> CedarPolicy:
@@ -153,6 +167,27 @@ def _equals(expression: JsonObject, wanted: JsonObject) -> list[str]:
     other = [side for side in (equals["left"], equals["right"]) if side != wanted]
     value = other[0].get("Value") if len(other) == 1 and isinstance(other[0], dict) else None
     return [value] if isinstance(value, str) else []
+
+
+class _WholeContext(Exception):  # noqa: N818 - a way out of a recursion, never seen outside
+    """An expression uses the context otherwise than by a field."""
+
+
+def _fields_read(value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in cast("list[object]", value):
+            yield from _fields_read(item)
+    if not isinstance(value, dict):
+        return
+    expression = cast("JsonObject", value)
+    if expression == _CONTEXT:
+        raise _WholeContext
+    for key, inner in expression.items():
+        field = inner.get("attr") if key in (".", "has") and isinstance(inner, dict) else None
+        if isinstance(field, str) and isinstance(inner, dict) and inner.get("left") == _CONTEXT:
+            yield field
+        elif key != "Value":
+            yield from _fields_read(inner)
 
 
 def _operators(value: object) -> Iterator[str]:

@@ -77,6 +77,7 @@ def decide(
     return DecisionRecord(
         request=request,
         granted=tuple(granted),
+        approvers=approvers,
         decision=decision,
         bundle_digest=bundle.digest,
         principals=answer.principals,
@@ -111,6 +112,7 @@ def ask(
     found = _of_principal(bundle, request, granted, approvers, checked)
     if not request.user:
         return Answer(found.allowed, found.policies, found.errors, ())
+    # It shares the context: the engine knows it again up the ladder.
     acting = request.model_copy(update={"principal": request.user})
     both = (found, _of_principal(bundle, acting, granted, approvers, checked))
     allowed = all(one.allowed for one in both)

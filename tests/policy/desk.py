@@ -79,6 +79,7 @@ def request_for(
     context: Mapping[str, object] = MappingProxyType({}),
     attributes: Mapping[str, object] = MappingProxyType({}),
     user: Mapping[str, object] | None = None,
+    run_tenant: str = "acme",
 ) -> AuthorizationRequest:
     """What the gate asks about a call on a quiet day; `context` and `attributes` (of the agent) change it.
 
@@ -122,7 +123,7 @@ def request_for(
         "break_glass": [],
     }
     agent = {"name": principal, "owner": "me", "tenant": home, "enabled": True, "tier_ceiling": 4} | dict(attributes)
-    run = {"tenant": "acme", "agent": _named("Agent", f"{home}/{principal}"), "opened_s": 1, "age_limit_s": 3_600}
+    run = {"tenant": run_tenant, "agent": _named("Agent", f"{home}/{principal}"), "opened_s": 1, "age_limit_s": 3_600}
     entities: list[tuple[str, str, Mapping[str, object]]] = [
         ("Agent", f"{home}/{principal}", agent),
         ("Thing", f"{place}/1", {"tenant": place, "key": "1"}),

@@ -54,6 +54,9 @@ def _changed(policy: str) -> Iterator[tuple[str, str]]:
         for other in _instead(match[0]):
             line = policy.count("\n", 0, match.start()) + 1
             yield f"{match[0]} → {other} (line {line})", policy[: match.start()] + other + policy[match.end() :]
+    for named, other in (("principal is Agent", "principal is User"), ("principal is User", "principal is Agent")):
+        if named in policy:
+            yield f"{named} → {other}", policy.replace(named, other, 1)
     if 'action in Action::"write"' in policy:
         yield "for every action", policy.replace('action in Action::"write"', "action")
 

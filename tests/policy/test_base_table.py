@@ -2,14 +2,17 @@
 
 import itertools
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from activities.bundles import BASE_POLICY
 from contracts.agent import Stage
-from contracts.decision import NeedsApproval
+from contracts.decision import AuthorizationRequest, NeedsApproval
 from contracts.tool import Tier
 from policy.bundle import Bundle, BundleError, build_bundle
 from policy.decide import decide
@@ -17,14 +20,26 @@ from policy.schema import cedar_schema
 from tests.policy.desk import LADDER, READ, declared, request_for
 from tests.policy.mutants import Mutant, mutants
 
-pytestmark = pytest.mark.req("P1", "P3", "P4", "R1")
+pytestmark = pytest.mark.req("P1", "P3", "P4", "P5", "I1", "I2", "R1")
 WRITES = {tier: declared(f"desk.write{tier.value}", tier=tier) for tier in Tier if tier is not Tier.READ_ONLY}
 SCHEMA = cedar_schema([READ, *WRITES.values()])
-# The agent permits itself whatever is above the tiers that the base policy permits: what is denied, the base denied.
+# The agent permits itself, and users of a group, whatever is above the tiers that the base policy permits: what is
+# denied, the base denied.
 OWN = """
 @id("desk-own") @reason("The desk may use all its tools.")
 permit (principal is Agent, action, resource) when { context.tier >= 2 };
+
+@id("desk-users") @reason("People of the desk may have everything done.")
+permit (principal is User, action, resource) when { context.tier >= 2 && principal.groups.contains("desk") };
 """
+USERS: Mapping[str, Mapping[str, object] | None] = {
+    "alone": None,
+    "for one who may": {"groups": ["desk"]},
+    "for one who may not": {"groups": ["others"]},
+    "for one disabled": {"groups": ["desk"], "enabled": False},
+    "for a stranger": {"groups": ["desk"], "tenant": "globex"},
+}
+"""On whose behalf the agent acts."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +63,25 @@ class Cell:
     """What the output rules want."""
     own_place: bool = True
     """Whether what it acts on is the tenant's."""
+    own_run: bool = True
+    """Whether the run is the tenant's."""
+    expired: bool = False
+    after: bool = False
+    """Whether something was done after which this is forbidden."""
+    tainted: bool = False
+    """Whether an argument may come from untrusted content."""
+    identity: str = "alone"
 
 
 def expected(cell: Cell) -> str:
     """The decision, as DESIGN and the tiers' table say it: `allow`, `deny`, or the rung to ask."""
     if cell.halted or not cell.enabled or not cell.at_home or not cell.own_place:
+        return "deny"
+    if not cell.own_run or cell.expired or cell.after:
+        return "deny"
+    if cell.identity in {"for one disabled", "for a stranger"}:
+        return "deny"
+    if cell.identity == "for one who may not" and cell.tier >= 2:
         return "deny"
     if cell.missing or cell.tier > cell.ceiling or cell.stage is Stage.OFF:
         return "deny"
@@ -66,7 +95,7 @@ def expected(cell: Cell) -> str:
     persons = {3: 1, 4: 2}.get(cell.tier, 0)
     if cell.write and (cell.repeated or (cell.stage is Stage.GATED_WRITES and not drafts)):
         persons = max(persons, 1)
-    if cell.outgoing == "ask":
+    if cell.outgoing == "ask" or (cell.write and cell.tainted and not drafts):
         persons = max(persons, 1)
     if cell.held >= persons:
         return "allow"
@@ -89,21 +118,35 @@ def cells() -> list[Cell]:
             CALLS, Stage, (0, 1, 2), (False, True), (False, True), (1, 3, 4)
         )
     ]
+    whom = [
+        Cell(write, tier, stage, held, identity=identity, halted=halted)
+        for (write, tier), stage, held, identity, halted in itertools.product(
+            CALLS, Stage, (0, 1, 2), USERS, (False, True)
+        )
+    ]
     best = [Cell(write, tier, held=held) for (write, tier), held in itertools.product(CALLS, (0, 1, 2))]
-    walls: list[dict[str, bool]] = [{"enabled": False}, {"halted": True}, {"at_home": False}, {"own_place": False}]
+    walls: list[dict[str, Any]] = [
+        {"enabled": False}, {"halted": True}, {"at_home": False}, {"own_place": False}, {"own_run": False},
+        {"expired": True}, {"after": True}, {"tainted": True},
+    ]  # fmt: skip
     low = [replace(cell, ceiling=ceiling) for cell in best for ceiling in range(4)]
     pairs = [one | other for one, other in itertools.combinations(walls, 2)]
     sent = [replace(cell, outgoing=action) for cell in best for action in ("ask", "block")]
-    return [*weighed, *low, *sent, *(replace(cell, **wall) for cell in best for wall in (*walls, *pairs))]
+    walled = [replace(cell, **wall) for wall in walls for cell in best]
+    both = [replace(cell, **wall) for wall in pairs for cell in best]
+    # What is rare comes first: a mistake is noticed sooner.
+    random.Random(7).shuffle(common := [*weighed, *whom, *both])
+    random.Random(8).shuffle(rare := [*walled, *low, *sent])
+    return [*rare, *common]
 
 
 CELLS = cells()
-SHUFFLED = random.Random(7).sample(CELLS, len(CELLS))
 
 
-def decided(bundle: Bundle, cell: Cell) -> str:
+@cache
+def asked(cell: Cell) -> AuthorizationRequest:
     action = f"desk.write{cell.tier}" if cell.write else READ.name
-    request = request_for(
+    return request_for(
         action,
         home="acme" if cell.at_home else "globex",
         place="acme" if cell.own_place else "globex",
@@ -114,11 +157,19 @@ def decided(bundle: Bundle, cell: Cell) -> str:
             "missing_steps": ["desk.read"] if cell.missing else [],
             "halted": cell.halted,
             "outgoing_action": cell.outgoing,
+            "forbidden_after": ["desk.read"] if cell.after else [],
+            "tainted_arguments": ["key"] if cell.tainted else [],
+            "run_age_s": 3_601 if cell.expired else 3_600,
         },
         attributes={"tier_ceiling": cell.ceiling, "enabled": cell.enabled},
+        user=USERS[cell.identity],
+        run_tenant="acme" if cell.own_run else "globex",
     )
+
+
+def decided(bundle: Bundle, cell: Cell) -> str:
     granted = {0: (), 1: ("one-finance",), 2: ("one-finance", "two-finance")}[cell.held]
-    decision = decide(bundle, request, granted=granted, approvers=cell.held).decision
+    decision = decide(bundle, asked(cell), granted=granted, approvers=cell.held).decision
     return decision.requirement.id if isinstance(decision, NeedsApproval) else decision.kind
 
 
@@ -132,13 +183,34 @@ def noticed(mutant: Mutant) -> bool:
         bundle = bundle_with(mutant.text)
     except BundleError:
         return True
-    return any(decided(bundle, cell) != expected(cell) for cell in SHUFFLED)
+    concerned = concerning(mutant.what.split(":")[0].split()[0])
+    return any(decided(bundle, cell) != expected(cell) for cell in (*concerned, *CELLS))
+
+
+@cache
+def concerning(policy: str) -> list[Cell]:
+    """A few cells that this policy of the right file helps to decide."""
+    found: list[Cell] = []
+    for cell in CELLS:
+        if policy in determining(cell):
+            found.append(cell)
+            if len(found) == 25:
+                break
+    return found
+
+
+@cache
+def determining(cell: Cell) -> frozenset[str]:
+    reasons = decide(GOOD, asked(cell)).decision.reasons
+    return frozenset(reason.policy for reason in reasons)
+
+
+GOOD = bundle_with(BASE_POLICY.read_text("utf-8"))
 
 
 def test_every_cell_is_decided_as_the_rules_say() -> None:
-    bundle = bundle_with(BASE_POLICY.read_text("utf-8"))
-    assert len(CELLS) > 2_000
-    wrong = [(cell, decided(bundle, cell)) for cell in CELLS if decided(bundle, cell) != expected(cell)]
+    assert len(CELLS) > 4_000
+    wrong = [(cell, found) for cell in CELLS if (found := decided(GOOD, cell)) != expected(cell)]
     assert wrong == []
     assert {expected(cell) for cell in CELLS} == {"allow", "deny", "one-lead", "two-finance"}
 
