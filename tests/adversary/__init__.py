@@ -1,0 +1,1 @@
+"""Attacks: a model that does what an attacker wants, against whole agents."""

@@ -1,0 +1,1 @@
+"""The banking suite as an agent."""

@@ -1,0 +1,1 @@
+"""The slack suite as an agent."""
