@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from approvals.api import DecisionReply, RequestReply, SignedIn
 from approvals.decide import Decide
+from approvals.operate import GiveOrder
+from approvals.stop_api import OrderReply
 from cli.output import CliError
 from settings import Settings
 from settings.tenants import load_tenants
@@ -56,6 +58,10 @@ class ApprovalsClient:
     def decide(self, request_id: str, decision: Decide) -> DecisionReply:
         """Decide what the digest says."""
         return self._call("POST", f"/api/approvals/{request_id}/decision", DecisionReply, body=decision)
+
+    def order(self, run_id: str, posted: GiveOrder) -> OrderReply:
+        """Pause, resume, end or hand over a run."""
+        return self._call("POST", f"/api/runs/{run_id}/orders", OrderReply, body=posted)
 
     def _identity(self, who: str | None) -> tuple[str, str]:
         if who is None:

@@ -33,7 +33,7 @@ from workers.embedded.lock import is_held
 from workers.intake.answers import Receipt
 from workers.intake.client import EventSender
 
-__all__ = ["mount"]
+__all__ = ["ENDPOINT", "mount", "send_ticket"]
 
 ENDPOINT, TENANT, APPROVER = "support-tickets", "acme", "lena"
 _WAIT_UNATTENDED_S = 180
@@ -108,7 +108,7 @@ async def _play(settings: Settings, *, unattended: bool) -> int:
     )
     world.begin()
     password = await _approver(settings)
-    acts = [Act(scene, _send(settings, world.numbered(scene.ticket))) for scene in SCENES]
+    acts = [Act(scene, send_ticket(settings, world.numbered(scene.ticket))) for scene in SCENES]
     client = await connect(settings)
     console.print(Rule("Three tickets arrived as signed events", align="left", style="dim"))
     for act in acts:
@@ -182,7 +182,7 @@ def _verdict(world: DemoWorld, acts: list[Act], books: Books, *, scripted: bool)
     return Exit.OK
 
 
-def _send(settings: Settings, ticket: str) -> str:
+def send_ticket(settings: Settings, ticket: str) -> str:
     """Deliver a ticket's event, signed with the endpoint's secret; the run that it starts."""
     endpoints = load_endpoints(settings.endpoints_file, load_tenants(settings.tenants_file))
     secret = read_endpoint_secrets(

@@ -1,13 +1,15 @@
 """What the demo acts on: the back office's seed with record numbers of its own, so that every demo is a first time."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import cast
 
 import httpx
 import yaml
+from pydantic import JsonValue
 
 from cli.output import CliError
 from contracts.base import JsonObject
@@ -49,12 +51,17 @@ class DemoWorld:
 
     def numbered(self, text: str) -> str:
         """A text of the seed with this demo's record numbers."""
-        return _NUMBERED.sub(lambda match: f"{match[1]}-{match[2]}{self._stamp}", text)
+        return _numbered(text, self._stamp)
 
     def begin(self) -> None:
         """Fill the back office. What an earlier demo left there goes; its runs keep their own records."""
-        seed = cast("Mapping[str, object]", yaml.safe_load(self.numbered(SEED.read_text(encoding="utf-8"))))
-        self._call("POST", "/admin/reset", {"seed": dict(seed)})
+        self.begin_with([self._stamp])
+
+    def begin_with(self, stamps: Sequence[str]) -> None:
+        """Fill the back office with the seed once for each stamp."""
+        text = SEED.read_text(encoding="utf-8")
+        seeds = [cast("JsonObject", yaml.safe_load(_numbered(text, stamp))) for stamp in stamps]
+        self._call("POST", "/admin/reset", {"seed": reduce(_merged, seeds)})
 
     def books(self, tenant: str) -> Books:
         """The refunds that runs made."""
@@ -83,3 +90,14 @@ class DemoWorld:
         if not answer.is_success:
             raise CliError(f"the example back office refused {path}: {answer.text[:200]}. Is it the one of this stack?")
         return cast("JsonObject", answer.json())
+
+
+def _merged(one: JsonValue, other: JsonValue) -> JsonValue:
+    """Objects key by key, lists one after the other."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {name: _merged(one[name], other[name]) if name in other else one[name] for name in one}
+    return [*one, *other] if isinstance(one, list) and isinstance(other, list) else one
+
+
+def _numbered(text: str, stamp: str) -> str:
+    return _NUMBERED.sub(lambda match: f"{match[1]}-{match[2]}{stamp}", text)

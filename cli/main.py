@@ -28,6 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.events": ("send", "events"),
         "cli.approvals": ("approvals",),
         "cli.runs": ("runs",),
+        "cli.kill": ("kill",),
         "cli.policy": ("policy",),
         "cli.limits": ("limits",),
         "cli.replay": ("replay",),

@@ -13,6 +13,8 @@ from rich.text import Text
 from approvals.assets import plain
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from cli.run_gone import print_remains
+from cli.run_orders import mount_orders
+from cli.run_reads import list_reads, note_read
 from cli.run_source import file_of, find_run, history_from_file, history_of, open_store, tenants_of
 from cli.run_view import OUTCOME_STYLES, print_story
 from cli.run_watch import watch_run
@@ -64,6 +66,8 @@ def mount(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("watch")(watch)
     group.command("export")(export)
+    group.command("reads")(reads)
+    mount_orders(group)
     app.add_typer(group, name="runs")
 
 
@@ -124,6 +128,7 @@ def show(
         settings = load_settings()
         tenants = tenants_of(settings, tenant)
         run_id = asyncio.run(find_run(settings, target, tenants))
+        asyncio.run(note_read(settings, tenants, run_id, "history"))
         try:
             history = asyncio.run(history_of(settings, run_id))
         except HistoryGoneError as error:
@@ -144,7 +149,10 @@ def watch(run: RunArgument, tenant: TenantOption = None) -> int:
     settings = load_settings()
 
     async def follow() -> int:
-        return await watch_run(settings, await find_run(settings, run, tenants_of(settings, tenant)))
+        tenants = tenants_of(settings, tenant)
+        run_id = await find_run(settings, run, tenants)
+        await note_read(settings, tenants, run_id, "live")
+        return await watch_run(settings, run_id)
 
     try:
         return asyncio.run(follow())
@@ -162,7 +170,9 @@ def export(
     settings = load_settings()
 
     async def text() -> tuple[str, str]:
-        run_id = await find_run(settings, run, tenants_of(settings, tenant))
+        tenants = tenants_of(settings, tenant)
+        run_id = await find_run(settings, run, tenants)
+        await note_read(settings, tenants, run_id, "export")
         return run_id, export_text(await history_of(settings, run_id))
 
     try:
@@ -180,6 +190,17 @@ def export(
         raise CliError(f"{output} cannot be written: {error.strerror}. Give another --output.") from error
     say(f"{run_id}: {len(document):,} characters in {output}. Look: countersign runs show {output}")
     return Exit.OK
+
+
+def reads(run: RunArgument, tenant: TenantOption = None, as_json: JsonOption = False) -> int:
+    """List who looked at a run, newest first."""
+    settings = load_settings()
+
+    async def lines() -> int:
+        tenants = tenants_of(settings, tenant)
+        return await list_reads(settings, tenants, await find_run(settings, run, tenants), as_json=as_json)
+
+    return asyncio.run(lines())
 
 
 async def _lines(settings: Settings, tenants: list[str], agent: str | None, limit: int) -> list[RunLine]:
