@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from json import loads as parse_json
 from typing import cast
 
 import httpx
@@ -117,7 +118,7 @@ class CallContext:
             raise Ambiguous(f"{identity.service} did not answer in {self._timeout_s:g} s", code="timeout") from error
         except httpx.HTTPError as error:
             raise Ambiguous(f"{identity.service} broke off: {type(error).__name__}", code="broken_off") from error
-        return _reply(identity.service, response)
+        return _reply(identity.service, response, credential)
 
     async def _credential(self, identity: CallIdentity, arguments: JsonObject) -> Credential:
         """A credential, or the reason why nothing is sent. Never the end of the tool's own time, which would tell less.
@@ -139,8 +140,8 @@ class CallContext:
             ) from None
 
 
-def _reply(service: str, response: httpx.Response) -> ServiceReply:
-    body = _body(response)
+def _reply(service: str, response: httpx.Response, credential: Credential) -> ServiceReply:
+    body = _body(response, credential)
     if response.status_code < _CLIENT_ERROR and body is not None:
         return ServiceReply(status=response.status_code, body=body)
     said = cast("JsonObject", body) if isinstance(body, dict) else {}
@@ -154,11 +155,12 @@ def _reply(service: str, response: httpx.Response) -> ServiceReply:
     raise Ambiguous(words, code=code)
 
 
-def _body(response: httpx.Response) -> JsonValue:
+def _body(response: httpx.Response, credential: Credential) -> JsonValue:
     if len(response.content) > _MAX_REPLY_BYTES:
         return None
     try:
-        return cast("JsonValue", response.json())
+        # What a service says reaches models, histories and logs. Some repeat what they were sent.
+        return cast("JsonValue", parse_json(credential.absent_from(response.content)))
     except ValueError:
         return None
 

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
+from json import dumps
 from typing import Protocol
 
 from contracts.base import JsonObject, Record
@@ -12,6 +13,7 @@ __all__ = ["CREDENTIAL_LIFETIME_S", "CallIdentity", "Credential", "CredentialIss
 
 CREDENTIAL_LIFETIME_S = 120
 """How long a credential may be used; at most 300 s by decision."""
+_PART_MIN_CHARS = 20
 
 
 class CallIdentity(Record):
@@ -45,6 +47,15 @@ class Credential:
     """What the header says."""
     header: str = "Authorization"
     """The header's name."""
+
+    def absent_from(self, answer: bytes) -> bytes:
+        """What a service answered, without the credential or a part of it that is long enough to be told apart."""
+        secret = self.value.rpartition(" ")[2]
+        parts = [secret, *(part for part in secret.split(".") if len(part) >= _PART_MIN_CHARS)]
+        for part in parts:
+            for form in {part, dumps(part)[1:-1]}:
+                answer = answer.replace(form.encode(), b"[credential]")
+        return answer
 
 
 class CredentialIssuer(Protocol):

@@ -1,0 +1,1 @@
+"""Secrets that were planted are searched for in everything that is written."""
