@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from activities.agent_checks import check_mistakes, read_checks
 from activities.agent_policy import policy_mistakes
 from activities.agent_tools import ToolsImportError, ToolsModule, import_tools, tool_place
 from activities.agent_yaml import AgentYaml, parse_agent_yaml
 from activities.finding import Finding
 from activities.models.schemas import tool_schema
 from contracts.agent import UNTRUSTED_CONTENT, AgentFile
+from contracts.check import CheckFunction, PinnedCheck
 from contracts.postcondition import Postcondition
 from contracts.tool import Label, Tool
+from contracts.undo import UNDO_SUFFIX
 from policy.ladder import Ladder
 from policy.schema import SchemaError, cedar_schema
 
@@ -34,6 +37,10 @@ class AgentFolder:
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     """Every tool that `tools.py` defines, listed or not: a compensation need not be listed."""
     postcondition: Postcondition | None = None
+    checks: Mapping[str, PinnedCheck] = field(default_factory=dict[str, PinnedCheck])
+    """Checks by name."""
+    check_functions: Mapping[str, CheckFunction] = field(default_factory=dict[str, CheckFunction])
+    """Functions of checks by name."""
     findings: list[Finding] = field(default_factory=list[Finding])
 
     @property
@@ -103,6 +110,10 @@ def read_agent_folder(folder: Path, ladder: Ladder) -> AgentFolder:
         _check_names(found, found.file)
         if module:
             _check_references(found, found.file, module)
+            found.checks, found.check_functions = read_checks(
+                folder, found.file, module.module, found.yaml.line, found.report
+            )
+            check_mistakes(found.policy_text, found.file.checks, found.report)
     if module:
         _check_tools(found, module)
         _check_policy(found, ladder)
@@ -147,6 +158,9 @@ def _tools(found: AgentFolder) -> ToolsModule | None:
 def _check_names(found: AgentFolder, file: AgentFile) -> None:
     """What `agent.yaml` says of itself."""
     line, report = found.yaml.line, _reporter(found, "agent.yaml")
+    if file.name.endswith(UNDO_SUFFIX):
+        message = f"the name ends in `{UNDO_SUFFIX}`, as that of the principal under which another agent's run is undone"
+        report(line("name"), "name-reserved", message, "Rename it.")
     if file.name != found.name:
         report(line("name"), "name", f"the name is `{file.name}`, the folder's is `{found.name}`", "Make them equal.")
     if "plan" not in file.models:
@@ -237,6 +251,10 @@ def _check_tools(found: AgentFolder, module: ToolsModule) -> None:
             )
         if not tool.owner.strip():
             found.report_tool(tool, "tool-owner", "has no owner", "Name the team that is called when it fails.")
+        if tool.compensation and tool.undone_with is None:
+            message = f"names `{tool.compensation}` as its undo, but not what that is called with"
+            advice = "Add undone_with=lambda args, output: …; without it a run cannot be undone."
+            found.report_tool(tool, "compensation-arguments", message, advice, severity="warning")
         if tool.compensation and tool.compensation not in module.tools:
             message = f"is undone by `{tool.compensation}`, which tools.py does not define"
             found.report_tool(tool, "compensation-unknown", message, "Define that tool, or correct the name.")

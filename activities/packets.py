@@ -15,10 +15,12 @@ _WHY = {
     OutcomeReason.LIMIT_REACHED: "The run met one of its limits.",
     OutcomeReason.LOOP: "The run went in circles.",
     OutcomeReason.NO_MODEL: "No model could be had.",
+    OutcomeReason.DENIED: "Policy denied what the agent wanted to do.",
     OutcomeReason.APPROVAL_DENIED: "A person denied what the agent wanted to do.",
     OutcomeReason.APPROVAL_EXPIRED: "Nobody decided about an approval in time.",
     OutcomeReason.EFFECT_UNKNOWN: "It is not known whether a write happened.",
     OutcomeReason.HALTED: "A kill switch or a disabled agent stopped the run.",
+    OutcomeReason.RUN_GONE: "Its workflow ended without telling anybody: terminated, failed, or gone from Temporal.",
     OutcomeReason.POSTCONDITION_FAILED: "The agent said it was done, but the records do not show it.",
     OutcomeReason.REQUESTED: "The run was cancelled on request.",
     OutcomeReason.ENGINE_FAULT: "A fault of this software stopped the run.",
@@ -62,7 +64,7 @@ def escalation_packet(
 def _line(entry: JsonObject) -> str:
     body = cast("JsonObject", entry["body"])
     match entry["kind"]:
-        case "model_replied":
+        case "model_replied" | "planned":
             return f"step {body['step']}: {body['served_model']} answered with {body['control']}"
         case "decided" if body["verdict"] == "settled":
             return f"step {body['step']}: {body['tool']} {body['status']}. {body['message']}".strip()

@@ -1,24 +1,27 @@
 """Every agent that can run here: found by scanning folders. A new agent is a new folder; no list is edited."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from activities.agent_folder import AgentFolder, read_agent_folder
 from activities.agent_tools import AGENTS_FOLDER, schema_digest
 from activities.finding import Finding
 from activities.models.schemas import FINISH_TOOL, tool_schema
-from contracts.agent import AgentFile, ApprovalTimes, PinnedAgent, PinnedTool, RunLimits
+from contracts.agent import AgentFile, ApprovalTimes, PinnedAgent, PinnedTool, RunLimits, Success
 from contracts.canonical import digest_bytes
+from contracts.check import CheckFunction, PinnedCheck
 from contracts.model import ModelChoice
 from contracts.postcondition import Postcondition
 from contracts.tool import Tool
+from contracts.undo import UNDO_SUFFIX, undo_identity_of
 from policy.cedar_text import CedarPolicy, cedar_policies
 from policy.ladder import Ladder
 
 __all__ = ["AGENTS_FOLDER", "AgentRefused", "LoadedAgent", "Registry", "read_agents"]
 
 AGENTS_MAX = 500
+UNDO_PROMPT = "No model works here: each step was computed from the ledger of the run that is undone."
 
 
 class AgentRefused(Exception):  # noqa: N818 - said of the agent: its runs are refused
@@ -42,11 +45,30 @@ class LoadedAgent:
     """Every tool of the folder by name, listed or not."""
     postcondition: Postcondition | None
     """None: nothing is asked at the end."""
+    pinned_checks: Mapping[str, PinnedCheck] = field(default_factory=dict[str, PinnedCheck])
+    """Checks by name."""
+    checks: Mapping[str, CheckFunction] = field(default_factory=dict[str, CheckFunction])
+    """Functions of checks by name."""
 
     @property
     def name(self) -> str:
         """The agent's name."""
         return self.file.name
+
+    def undo_identity(self) -> "LoadedAgent":
+        """The principal under which what this agent did is undone: no model, and the compensating tools alone."""
+        tools = tuple(sorted({tool.compensation for tool in self.tools.values() if tool.compensation}))
+        file = self.file.model_copy(
+            update={
+                "name": undo_identity_of(self.name),
+                "models": {},
+                "tools": tools,
+                "required_steps": {},
+                "forbidden_after": {},
+                "success": Success(postcondition="none"),
+            }
+        )
+        return replace(self, file=file, prompt=UNDO_PROMPT, policy_text="", postcondition=None)
 
     def listed(self) -> tuple[Tool, ...]:
         """The tools that it may call, in the order of its file."""
@@ -79,6 +101,8 @@ class Registry:
                     policy_text=found.policy_text,
                     tools=dict(found.tools),
                     postcondition=found.postcondition,
+                    pinned_checks=dict(found.checks),
+                    checks=dict(found.check_functions),
                 )
         return cls(root, agents, broken)
 
@@ -97,6 +121,14 @@ class Registry:
             raise AgentRefused(name, f"{words} `countersign agent check {name}` says it all.", findings)
         known = ", ".join(sorted(self.agents)) or "none"
         raise AgentRefused(name, f"no agent {name}. Agents here: {known}. `countersign agent new {name}` makes one.")
+
+    def live(self, name: str) -> LoadedAgent | None:
+        """Whoever may act under that name now: an agent, or the undo identity of one."""
+        found = self.agents.get(name)
+        if found is None and name.endswith(UNDO_SUFFIX):
+            undone = self.agents.get(name.removesuffix(UNDO_SUFFIX))
+            return undone.undo_identity() if undone else None
+        return found
 
     def tools(self) -> dict[str, Tool]:
         """Every tool of every agent that can run, by name: what the policy schema is generated from."""
@@ -117,8 +149,13 @@ class Registry:
         Raises:
             AgentRefused: no such agent, errors in its folder, or a role without a model.
         """
-        agent = self.agent(name)
+        return self.pin_loaded(self.agent(name), models, vote_keys)
+
+    @staticmethod
+    def pin_loaded(agent: LoadedAgent, models: Mapping[str, ModelChoice], vote_keys: Mapping[str, str]) -> PinnedAgent:
+        """As `pin`, of an agent that is at hand."""
         file = agent.file
+        name = agent.name
         if missing := sorted(set(file.models) - set(models)):
             raise AgentRefused(name, f"agent {name} has no model for {', '.join(missing)}. Name one of the model map.")
         schemas = (*(tool_schema(tool) for tool in agent.listed()), FINISH_TOOL)
@@ -134,6 +171,12 @@ class Registry:
             tool_schemas=tuple(schema.model_dump(mode="json") for schema in schemas),
             required_steps=dict(file.required_steps),
             forbidden_after=dict(file.forbidden_after),
+            on_denied={str(tool): reaction for tool, reaction in file.on_denied.items()},
+            checks={
+                check: pinned
+                for check, pinned in agent.pinned_checks.items()
+                if pinned.kind == "function" or pinned.role in file.models
+            },
             postcondition=file.success.postcondition,
             fallback=file.fallback,
             vote_keys=dict(vote_keys),

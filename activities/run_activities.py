@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.approvals import open_approval, settle_approval
 from activities.call_model import ModelCaller
+from activities.checks import run_check
 from activities.close_run import close_run
 from activities.engine import Engine, store_down
 from activities.gate import Gate
@@ -18,7 +19,9 @@ from activities.heartbeats import beating
 from activities.notify import send_notices
 from activities.pin_agent import pin_agent
 from activities.run_limits import note_run, open_raise, settle_raise
+from activities.undo import propose_undo
 from contracts.call import CallResult, ExecuteTool
+from contracts.check import CheckResult, RunCheck
 from contracts.event import RunRequest
 from contracts.limits import (
     NOTE_RUN,
@@ -41,6 +44,7 @@ from contracts.run_activities import (
     EXECUTE_TOOL,
     OPEN_APPROVAL,
     PIN_AGENT,
+    RUN_CHECK,
     SEND_NOTICES,
     SETTLE_APPROVAL,
     ApprovalOpened,
@@ -51,6 +55,7 @@ from contracts.run_activities import (
     SettleApproval,
 )
 from contracts.turn import CallModel, ModelTurn
+from contracts.undo import PROPOSE_UNDO
 from store.database import StoreDown
 
 __all__ = ["RunActivities"]
@@ -106,6 +111,7 @@ class RunActivities:
             self.pin_agent,
             self.call_model,
             self.execute_tool,
+            self.run_check,
             self.open_approval,
             self.settle_approval,
             self.close_run,
@@ -115,6 +121,7 @@ class RunActivities:
             self.send_notices,
             self.open_raise,
             self.settle_raise,
+            self.propose_undo,
         ]
 
     @activity.defn(name=PIN_AGENT.name)
@@ -136,6 +143,13 @@ class RunActivities:
         """See `activities.gate`."""
         async with beating(f"running {request.tool}"):
             return await self._gate.execute(request)
+
+    @activity.defn(name=RUN_CHECK.name)
+    @_bounded
+    async def run_check(self, request: RunCheck) -> CheckResult:
+        """See `activities.checks`."""
+        async with beating(f"checking {request.tool}"):
+            return await run_check(self._engine, request)
 
     @activity.defn(name=OPEN_APPROVAL.name)
     @_bounded
@@ -192,3 +206,10 @@ class RunActivities:
     async def settle_raise(self, request: SettleRaise) -> RaiseSettled:
         """See `activities.run_limits`."""
         return await settle_raise(self._engine, request)
+
+    @activity.defn(name=PROPOSE_UNDO.name)
+    @_bounded
+    async def propose_undo(self, request: CallModel) -> ModelTurn:
+        """See `activities.undo`."""
+        async with beating("planning"):
+            return await propose_undo(self._engine, request)

@@ -19,7 +19,7 @@ from policy.cedar import entity_id
 
 __all__ = ["print_explanation"]
 
-_STYLES = {"allow": "bold green", "deny": "bold red", "needs_approval": "bold yellow"}
+_STYLES = {"allow": "bold green", "deny": "bold red", "needs_approval": "bold yellow", "needs_check": "bold yellow"}
 _TOLD_ELSEWHERE = frozenset(
     {"args", "provenance", "tenant", "agent", "run", "tier", "tier_because", "stage", "on_behalf_of"}
 )

@@ -7,16 +7,19 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StringConstraints
 
 from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName
+from contracts.check import CheckFile, CheckName, PinnedCheck
 from contracts.model import ModelChoice
 from contracts.outgoing import OutputRule
 from contracts.tool import Effect, Tier
 
 __all__ = [
+    "ANY_TOOL",
     "UNTRUSTED_CONTENT",
     "AgentFile",
     "ApprovalTimes",
     "LimitsFile",
     "LoopLimits",
+    "OnDenied",
     "OnExceeded",
     "PinnedAgent",
     "PinnedTool",
@@ -28,6 +31,8 @@ Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 ModelRole = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
+ANY_TOOL: Final = "any"
+"""In `on_denied`: every tool that is not named."""
 UNTRUSTED_CONTENT: Final = "untrusted_content"
 """In `forbidden_after`: the run has read content that outsiders may have written."""
 
@@ -79,6 +84,19 @@ class LoopLimits(Record):
     """Steps in a row that neither wrote anything nor learnt anything, for whatever reason."""
     warn: bool = True
     """Tell the model once before the run ends."""
+
+
+class OnDenied(StrEnum):
+    """What happens when policy denies a call. It never runs; this is about the run."""
+
+    TELL = "tell"
+    """The model is told why, and goes on."""
+    ESCALATE = "escalate"
+    """A person goes on, with a packet."""
+    STOP = "stop"
+    """The run ends as failed_safe."""
+    ALERT = "alert"
+    """A person goes on, and an alarm is raised at once."""
 
 
 class LimitsFile(Record):
@@ -147,6 +165,10 @@ class AgentFile(Record):
     """Times per tool, where the default does not fit."""
     output_rules: tuple[OutputRule, ...] = Field(default=(), max_length=50)
     """What may not leave with its calls, asked before the organisation's rules that are not final."""
+    on_denied: dict[ToolName | Literal["any"], OnDenied] = Field(default_factory=dict, max_length=65)
+    """What a denial of a tool means for the run; `any`: of every tool that is not named. Else the model is told."""
+    checks: dict[CheckName, CheckFile] = Field(default_factory=dict, max_length=10)
+    """Checks that policies may ask for before a call."""
     success: Success = Success(postcondition="none")
     fallback: Literal["hand_over", "wait"] = "hand_over"
     """What happens when no model can be had."""
@@ -215,6 +237,10 @@ class PinnedAgent(Record):
     required_steps: dict[ToolName, tuple[ToolName, ...]]
     forbidden_after: dict[ToolName, tuple[str, ...]] = Field(default_factory=dict, exclude_if=_is_empty)
     """Tools, or `untrusted_content`, after which the key may not be called any more."""
+    on_denied: dict[str, OnDenied] = Field(default_factory=dict, exclude_if=_is_empty)
+    """What a denial means for the run, by tool; `any` of the others."""
+    checks: dict[CheckName, PinnedCheck] = Field(default_factory=dict, exclude_if=_is_empty)
+    """Checks that policies may ask for."""
     postcondition: str
     fallback: Literal["hand_over", "wait"]
     vote_keys: dict[str, str]

@@ -82,6 +82,8 @@ class ResultControl(Record):
     retry_after_s: float | None = Field(default=None, ge=0, le=86_400)
     requirement: Requirement | None = None
     """Of `needs_approval`."""
+    checks: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """Of `needs_check`: which."""
     limit: str = ""
     """Of `limit_reached`."""
     effect: EffectState | None = None

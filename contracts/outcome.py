@@ -32,6 +32,8 @@ class OutcomeReason(StrEnum):
     LOOP = "loop"
     """It went in circles; the detail names what repeated."""
     NO_MODEL = "no_model"
+    DENIED = "denied"
+    """Policy denied a call, and the agent declares that a denial ends its run."""
     APPROVAL_DENIED = "approval_denied"
     APPROVAL_EXPIRED = "approval_expired"
     EFFECT_UNKNOWN = "effect_unknown"
@@ -44,6 +46,8 @@ class OutcomeReason(StrEnum):
     """No matching inbox or parent row, or an invalid definition."""
     REQUESTED = "requested"
     """Cancelled on request."""
+    RUN_GONE = "run_gone"
+    """Its workflow ended without closing it: terminated, failed, or gone from Temporal."""
     ENGINE_FAULT = "engine_fault"
     """A fault of this software."""
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from contracts.agent import PinnedAgent
 from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
 from contracts.call import CallResult, ExecuteTool
+from contracts.check import CheckResult, RunCheck
 from contracts.decision import Requirement
 from contracts.event import RunRequest
 from contracts.notice import NoticesSent, SendNotices
@@ -26,6 +27,7 @@ __all__ = [
     "NOT_ADMITTED",
     "OPEN_APPROVAL",
     "PIN_AGENT",
+    "RUN_CHECK",
     "SEND_NOTICES",
     "SETTLE_APPROVAL",
     "STORE_DOWN",
@@ -160,6 +162,7 @@ PIN_AGENT = ActivityStub("pin_agent", RunRequest, Pinned)
 CALL_MODEL = ActivityStub("call_model", CallModel, ModelTurn)
 EXECUTE_TOOL = ActivityStub("execute_tool", ExecuteTool, CallResult)
 OPEN_APPROVAL = ActivityStub("open_approval", OpenApproval, ApprovalOpened)
+RUN_CHECK = ActivityStub("run_check", RunCheck, CheckResult)
 SETTLE_APPROVAL = ActivityStub("settle_approval", SettleApproval, ApprovalSettled)
 CLOSE_RUN = ActivityStub("close_run", CloseRun, RunReport)
 SEND_NOTICES = ActivityStub("send_notices", SendNotices, NoticesSent)

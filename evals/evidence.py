@@ -29,7 +29,7 @@ class SeenProposal(Record):
 class SeenDecision(Record):
     """A decision of policy."""
 
-    kind: Literal["allow", "deny", "needs_approval"]
+    kind: Literal["allow", "deny", "needs_approval", "needs_check"]
     policies: tuple[str, ...]
     """Ids of the determining policies."""
     errors: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which rungs of the ladder a policy names, read from its parsed form."""
+"""Which rungs of the ladder and which checks a policy names, read from its parsed form."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -7,15 +7,21 @@ from contracts.base import JsonObject
 from policy.cedar_text import CedarPolicy
 from policy.ladder import Ladder
 
-__all__ = ["named_rungs", "unknown_rungs"]
+__all__ = ["named_checks", "named_rungs", "unknown_rungs"]
 
 _GRANTED: JsonObject = {".": {"left": {"Var": "context"}, "attr": "granted"}}
+_CHECKED: JsonObject = {".": {"left": {"Var": "context"}, "attr": "checked"}}
 _TESTS = frozenset({"contains", "containsAny", "containsAll"})
 
 
 def named_rungs(policy: CedarPolicy) -> tuple[str, ...]:
     """Every text that `context.granted` is asked for, in order."""
-    return tuple(dict.fromkeys(_named(policy.body.get("conditions", []))))
+    return tuple(dict.fromkeys(_named(policy.body.get("conditions", []), _GRANTED)))
+
+
+def named_checks(policy: CedarPolicy) -> tuple[str, ...]:
+    """Every text that `context.checked` is asked for, in order."""
+    return tuple(dict.fromkeys(_named(policy.body.get("conditions", []), _CHECKED)))
 
 
 def unknown_rungs(policy: CedarPolicy, ladder: Ladder) -> tuple[str, ...]:
@@ -23,15 +29,15 @@ def unknown_rungs(policy: CedarPolicy, ladder: Ladder) -> tuple[str, ...]:
     return tuple(name for name in named_rungs(policy) if ladder.rung(name) is None)
 
 
-def _named(value: object) -> Iterator[str]:
+def _named(value: object, asked: JsonObject) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in cast("JsonObject", value).items():
-            if key in _TESTS and isinstance(inner, dict) and inner.get("left") == _GRANTED:
+            if key in _TESTS and isinstance(inner, dict) and inner.get("left") == asked:
                 yield from _texts(inner.get("right"))
-            yield from _named(inner)
+            yield from _named(inner, asked)
     elif isinstance(value, list):
         for item in cast("list[object]", value):
-            yield from _named(item)
+            yield from _named(item, asked)
 
 
 def _texts(value: object) -> Iterator[str]:

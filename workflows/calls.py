@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from contracts.agent import PinnedTool
+from contracts.agent import ANY_TOOL, OnDenied, PinnedTool
 from contracts.call import CallHead, CallStatus, EffectState, ExecuteTool
 from contracts.decision import Requirement
 from contracts.event import RunRequest
@@ -136,19 +136,14 @@ class Calls:
             self._note(result)
             match control.status:
                 case _ if control.told:
-                    return None
-                case CallStatus.LIMIT_REACHED:
-                    self._asked = True
-                    end = await self._overruns.met(step, control.limit, seen=changes)
+                    return self._denied(step, call, control.status)
+                case CallStatus.LIMIT_REACHED | CallStatus.HALTED:
+                    end = await self._stopped(step, call, result, seen=changes)
                     if end is not None:
                         return end
                 case CallStatus.RETRY_AFTER if turns < MAX_TURNS:
                     turns += 1
                     await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, _SHORTEST_TURN_S)))
-                case CallStatus.HALTED:
-                    end = await self._halts.halted(step, call.tool, result.content.message)
-                    if end is not None:
-                        return end
                 case CallStatus.NEEDS_CHECK if checks < MAX_CHECKS:
                     checks += 1
                     end = await self._check(step, index, call, control.checks, seen=changes)
@@ -176,8 +171,29 @@ class Calls:
             changes = self._overruns.changes
             result = await _unbroken(self._visit(step, index, call, result.visit + 1, grant))
 
+    async def _stopped(self, step: int, call: CallControl, result: CallHead, *, seen: int) -> End | None:
+        """A limit was met or a kill switch is on: the end, or None when the call may be tried again."""
+        if result.control.status is CallStatus.HALTED:
+            return await self._halts.halted(step, call.tool, result.content.message)
+        self._asked = True
+        return await self._overruns.met(step, result.control.limit, seen=seen)
+
+    def _denied(self, step: int, call: CallControl, status: CallStatus) -> End | None:
+        """What the agent declares for a denial; the model was told in any case."""
+        if status is not CallStatus.DENIED:
+            return None
+        declared = self._pinned.agent.on_denied
+        match declared.get(call.tool, declared.get(ANY_TOOL, OnDenied.TELL)):
+            case OnDenied.TELL:
+                return None
+            case OnDenied.STOP:
+                return End(Outcome.FAILED_SAFE, OutcomeReason.DENIED, f"step {step} {call.tool}")
+            case OnDenied.ESCALATE | OnDenied.ALERT:
+                return End(Outcome.ESCALATED, OutcomeReason.DENIED, f"step {step} {call.tool}")
+
     async def _check(self, step: int, index: int, call: CallControl, names: Sequence[str], *, seen: int) -> End | None:
         """Have a call checked. An end, where a limit or a kill switch stopped that."""
+        self._asked = True
         self._enter("checking")
         stopped = await make_checks(self._request, self._pinned, step, index, call, names)
         if stopped is None:

@@ -6,6 +6,7 @@ from typing import Literal
 from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
+from activities.gate.alerts import alert_of_denial
 from activities.gate.breaker import Breakers
 from activities.gate.counting import drafts_only_refusal, refusal_of_destination, turn, with_limits, zone_of
 from activities.gate.finish import TAKEN_OVER
@@ -161,12 +162,17 @@ class Gate:
             )
         match kind:
             case "deny":
+                await alert_of_denial(self._engine, visit, judgement.record)
                 return await self._settle(
                     visit, CallStatus.DENIED, _denial(judgement.record), judgement=judgement, repeated=repeated
                 )
             case "needs_approval":
                 return await self._settle(
                     visit, CallStatus.NEEDS_APPROVAL, judgement.void, told=False, judgement=judgement, repeated=repeated
+                )
+            case "needs_check":
+                return await self._settle(
+                    visit, CallStatus.NEEDS_CHECK, "", told=False, judgement=judgement, repeated=repeated
                 )
             case "allow":
                 pass

@@ -20,12 +20,14 @@ from contracts.run_activities import ApprovalOpened
 from contracts.tool import Tool
 from contracts.vote import Grant, Vote, VoteAccepted
 from policy.bundle import Bundle, BundleError
+from policy.checks import decide_with_checks
 from policy.decide import decide
 from policy.provenance import Trace
 from policy.request import CallFacts, UserFacts, authorization_request
 from policy.votes import judge_vote, quorum, read_vote, satisfied
 from store.accounts import find_account
 from store.approvals import find_request
+from store.checks import verdicts_of
 
 __all__ = ["Judgement", "judge"]
 
@@ -60,15 +62,32 @@ async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> 
         request = authorization_request(facts, visit.agent, tool, visit.arguments, traces)
         return Judgement(_refused(request, f"the policies cannot be used: {error}"[:500]), traces)
     request = authorization_request(facts, visit.agent, tool, visit.arguments, traces, bundle.tiers)
-    record = decide(bundle, request)
+    record = await _decided(engine, visit, bundle, request)
     if visit.request.grant is None or record.decision.kind != "needs_approval":
         return Judgement(record, traces)
     asked = record.decision
     void, rungs, persons = await _check_grant(engine, visit, bundle, asked, visit.request.grant)
     if void:
         return Judgement(record, traces, void=void)
-    granted = decide(bundle, request, granted=rungs, approvers=persons)
+    granted = await _decided(engine, visit, bundle, request, rungs, persons)
     return Judgement(granted, traces, request_id=visit.request.grant.request_id)
+
+
+async def _decided(
+    engine: Engine,
+    visit: Visit,
+    bundle: Bundle,
+    request: AuthorizationRequest,
+    granted: tuple[str, ...] = (),
+    approvers: int = 0,
+) -> DecisionRecord:
+    """What policy says; of an agent that has checks, with what they said of this call."""
+    if not visit.agent.checks:
+        return decide(bundle, request, granted=granted, approvers=approvers)
+    passed, failed = await verdicts_of(engine.db, visit.key)
+    return decide_with_checks(
+        bundle, request, declared=visit.agent.checks, passed=passed, failed=failed, granted=granted, approvers=approvers
+    )
 
 
 def _outgoing(engine: Engine, visit: Visit, tool: Tool) -> Outgoing:

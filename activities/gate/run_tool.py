@@ -157,8 +157,11 @@ async def _in_box(
     engine: Engine, visit: Visit, tool: Tool, context: CallContext, function: Literal["call", "probe", "preview"]
 ) -> JsonObject:
     """A function of an isolated tool, in a process of its own. The time for it begins when that process stands."""
+    live = engine.registry.live(visit.agent.name)
+    if live is None:
+        raise RefusedBeforeSend(f"agent {visit.agent.name} is gone", code="agent_gone")
     job = Job(
-        folder=str(engine.registry.agent(visit.agent.name).folder),
+        folder=str(live.folder),
         tool=tool.name,
         function=function,
         arguments=visit.arguments,

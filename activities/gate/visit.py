@@ -91,7 +91,7 @@ def visit_of(engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: L
     answer = AssistantMessage.model_validate_json(loaded.proposal)
     if request.call >= len(answer.calls) or answer.calls[request.call].tool != request.tool:
         engine_fault(f"call {request.call} of step {request.step} is not {request.tool}")
-    live = engine.registry.agents.get(agent.name)
+    live = engine.registry.live(agent.name)
     tools: Mapping[str, Tool] = live.tools if live else {}
     tool = tools.get(request.tool)
     proposed = answer.calls[request.call]
@@ -184,6 +184,7 @@ def control_of(
         told=told,
         retry_after_s=retry_after_s,
         requirement=verdict.requirement if verdict and verdict.kind == "needs_approval" else None,
+        checks=verdict.checks if verdict and verdict.kind == "needs_check" else (),
         limit=limit,
         effect=effect,
         policies=tuple(reason.policy for reason in verdict.reasons) if verdict else (),

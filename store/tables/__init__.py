@@ -2,9 +2,11 @@
 
 from store.tables.access import Account, AgentState, Session, VoteKey
 from store.tables.approval import ApprovalRequest, VoteRow
+from store.tables.check import CheckRow
 from store.tables.identity import AgentChange, CredentialKey, Revocation
 from store.tables.inbox import Alarm, InboxRow
 from store.tables.limits import Breaker, CachedRead, Counter, RateWindow
+from store.tables.notices import NoticeRow
 from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
 from store.tables.stopping import CommandRow, PauseRow, RunRead, Switch, SwitchReceipt
 from store.tables.undo import UndoOrderRow
@@ -18,6 +20,7 @@ __all__ = [
     "AuditRow",
     "Breaker",
     "CachedRead",
+    "CheckRow",
     "CommandRow",
     "Counter",
     "CredentialKey",
@@ -26,6 +29,7 @@ __all__ = [
     "InboxRow",
     "JournalRow",
     "MessageRow",
+    "NoticeRow",
     "PauseRow",
     "RateWindow",
     "Revocation",

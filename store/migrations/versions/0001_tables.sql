@@ -3,6 +3,7 @@ CREATE TABLE accounts (
     username VARCHAR NOT NULL,
     person VARCHAR NOT NULL,
     display_name VARCHAR NOT NULL,
+    issuer VARCHAR DEFAULT 'local' NOT NULL,
     password_hash VARCHAR NOT NULL,
     groups TEXT[] NOT NULL,
     roles TEXT[] NOT NULL,
@@ -119,6 +120,24 @@ CREATE TABLE cached_reads (
 CREATE INDEX cached_reads_by_resource ON cached_reads (tenant, resource);
 
 CREATE INDEX cached_reads_expired ON cached_reads (tenant, expires_at);
+
+CREATE TABLE checks (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    fence INTEGER DEFAULT '1' NOT NULL,
+    tokens_reserved BIGINT DEFAULT '0' NOT NULL,
+    micros_reserved BIGINT DEFAULT '0' NOT NULL,
+    tokens_lost BIGINT DEFAULT '0' NOT NULL,
+    micros_lost BIGINT DEFAULT '0' NOT NULL,
+    passed BOOLEAN,
+    result VARCHAR,
+    done_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, run_id, step, call, name)
+);
 
 CREATE TABLE commands (
     tenant VARCHAR NOT NULL,
@@ -273,6 +292,15 @@ CREATE TABLE messages (
     PRIMARY KEY (tenant, run_id, seq)
 );
 
+CREATE TABLE notices (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    channel VARCHAR NOT NULL,
+    sent_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, request_id, kind, channel)
+);
+
 CREATE TABLE pauses (
     tenant VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
@@ -401,6 +429,7 @@ CREATE TABLE sessions (
     token_hash BYTEA NOT NULL,
     username VARCHAR NOT NULL,
     csrf_hash BYTEA NOT NULL,
+    multi_factor BOOLEAN DEFAULT false NOT NULL,
     authenticated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
