@@ -59,7 +59,10 @@ class Records:
 
     def leads_to(self, value: Scalar) -> str:
         """How the event leads to a value, in words; empty when it does not."""
-        return "" if isinstance(value, bool) else self._leads_to(value, _MAX_DEPTH, frozenset())
+        if isinstance(value, bool):
+            return ""
+        # The shortest way is the best evidence.
+        return next(filter(None, (self._leads_to(value, depth, frozenset()) for depth in range(_MAX_DEPTH + 1))), "")
 
     def _add_row(self, row: _Row, own: int) -> None:
         if self._cells + len(row.cells) > _MAX_CELLS:

@@ -14,6 +14,7 @@ _NUMBER_DIGITS = 2
 _MAX_TEXTS = 100
 _OPENING = frozenset("([{<'\"\u2018\u201c\u00ab")
 _CLOSING = frozenset(")]}>'\"\u2019\u201d\u00bb")
+_QUOTES = "'\"\u2018\u2019\u201c\u201d()"
 _STOPS = frozenset(".,;:!?")
 _OWNER = ("'s", "\u2019s")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,6})?")
@@ -82,13 +83,13 @@ class StatedText:
 
     def _filled_in(self, value: str) -> Place | None:
         """A passage of as many words, the same but for a few in which a number stands for what stood there."""
-        mine = value.split()
+        mine = [word.strip(_QUOTES) for word in value.split()]
         if len(mine) < _BLANK_WORDS or not any(map(str.isdigit, value)):
             return None
         for path, text in self._texts:
             words = list(_WORDS.finditer(text))[:_MAX_WORDS]
             for first in range(len(words) - len(mine) + 1):
-                passage = [match[0] for match in words[first : first + len(mine)]]
+                passage = [match[0].strip(_QUOTES) for match in words[first : first + len(mine)]]
                 blanks = [pair for pair in zip(passage, mine, strict=True) if pair[0] != pair[1]]
                 if len(blanks) <= _MAX_BLANKS and all(_is_number_for(ours, theirs) for theirs, ours in blanks):
                     return Place(path, words[first].start(), "filled in")
@@ -121,6 +122,8 @@ def _is_whole(text: str, start: int, end: int) -> bool:
     """Whether what stands there is bounded as words are. Whatever is no known border joins, invisible ones too."""
     before = text[start - 1] if start else " "
     if not (before.isspace() or before in _OPENING or before in ",;"):
+        return False
+    if before == "," and text[start - 2 : start - 1].isdigit() and text[start].isdigit():
         return False
     if text.startswith(_OWNER, end):
         end += 2
