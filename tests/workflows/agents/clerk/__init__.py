@@ -1,0 +1,1 @@
+"""A clerk whose tools meet limits."""
