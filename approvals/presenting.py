@@ -17,9 +17,11 @@ from store.approval_lists import RequestLine
 from store.approvals import StoredRequest
 from store.votes import StoredVote
 
-__all__ = ["Argument", "Change", "Field", "InboxLine", "RequestView", "headline", "inbox_line", "present"]
+__all__ = ["Argument", "Change", "Field", "InboxLine", "RequestView", "headline", "inbox_line", "notes_of", "present"]
 
 _MAX_DEPTH = 8
+_MAX_PARTS = 10
+"""Unproven parts of an argument that are listed."""
 _SOON_S = 3_600
 _CAUTIONS = {
     "untrusted": "found only in text that an outsider may have written",
@@ -54,6 +56,8 @@ class Argument(Record):
     """What the label says, and what it does not."""
     source: str
     """Where the value was found."""
+    notes: tuple[str, ...]
+    """How the event leads to the value, which outsiders say the same, which of its parts nothing proves."""
 
 
 class Change(Record):
@@ -233,7 +237,27 @@ def _argument(name: str, value: JsonValue, view: ApprovalView, currency: JsonVal
         mark=mark,
         meaning=meaning,
         source=f"{source} ({how})" if source and how else source,
+        notes=tuple(notes_of(trace)),
     )
+
+
+def notes_of(trace: JsonObject) -> Iterator[str]:
+    """What a trace says besides its label, in sentences."""
+    if trace.get("via"):
+        yield f"Asked for: {trace['via']}."
+    if trace.get("also"):
+        yield f"Text of an outsider says the same ({trace['also']}): somebody may have suggested it."
+    parts = trace.get("parts")
+    for part in (parts if isinstance(parts, list) else [])[:_MAX_PARTS]:
+        label = str(part.get("label")) if isinstance(part, dict) else ""
+        if isinstance(part, dict) and label in _CAUTIONS:
+            yield f"{part.get('part', '')}: {_CAUTIONS[label]}."
+
+
+def _has_unproven_parts(trace: JsonObject) -> bool:
+    """Whether contacts inside prose are proven by nothing; of a list or an object its label says so."""
+    parts = trace.get("parts")
+    return isinstance(parts, list) and any(isinstance(part, dict) and part.get("label") in _CAUTIONS for part in parts)
 
 
 def _changes(before: JsonObject | None, after: JsonObject | None) -> Iterator[Change]:
@@ -251,6 +275,9 @@ def _cautions(view: ApprovalView) -> Iterator[str]:
         names = [name for name in view.arguments if view.provenance.get(name, {}).get("label") == label]
         if names:
             yield f"{', '.join(names)}: {words}"
+    inside = [name for name in view.arguments if _has_unproven_parts(view.provenance.get(name, {}))]
+    if inside:
+        yield f"{', '.join(inside)}: holds parts or contacts that no record and no instruction proves"
     odd = [field.name for field in _fields(view.arguments) if _is_deceptive(field.text) or _is_deceptive(field.name)]
     if _is_deceptive(view.resource_id):
         odd.insert(0, view.resource_type)

@@ -39,7 +39,10 @@ TIERS: dict[int, tuple[str, str]] = {
 
 ORIGINS: dict[str, tuple[str, str]] = {
     "trusted": ("trusted record", "The same value stands in a record that outsiders cannot write."),
-    "event": ("event", "The same value stands in a field of the event that its endpoint declares trusted."),
+    "event": (
+        "event",
+        "The same value stands in a field of the event that its endpoint declares trusted, whole or as words.",
+    ),
     "untrusted": ("untrusted text", "The value was found only in content that somebody outside may have written."),
     "model": ("model", "The value stands nowhere in what the run read: the model wrote or computed it."),
 }
@@ -73,6 +76,7 @@ REFUSALS: dict[VoteRefusal, str] = {
     VoteRefusal.SAME_PERSON: "You have already decided this request, perhaps under another account.",
     VoteRefusal.REASON_MISSING: "Say why, in at least three characters.",
     VoteRefusal.INTERESTED_PARTY: "You asked for this, or it is done for you: somebody else must decide.",
+    VoteRefusal.WEAK_SIGN_IN: "This decision needs a second factor. Sign in again with one, then decide.",
     VoteRefusal.STALE_SIGN_IN: "You signed in too long ago for this decision. Sign in again, then decide.",
 }
 """Why a vote does not count, and what to do."""

@@ -10,7 +10,7 @@ from rich.text import Text
 from approvals.api import DecisionReply, RequestReply
 from approvals.assets import plain
 from approvals.decide import Decide
-from approvals.presenting import headline, inbox_line
+from approvals.presenting import headline, inbox_line, notes_of
 from approvals.words import ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
 from cli.approval_accounts import mount_accounts
 from cli.approvals_client import ApprovalsClient
@@ -186,6 +186,9 @@ def _print_view(view: ApprovalView) -> None:
         label = str(view.provenance.get(argument, {}).get("label", ""))
         rows.append((plain(argument), plain(value), ORIGINS.get(label, ("origin not known", ""))[0]))
     print_table(("ARGUMENT", "VALUE", "FROM"), rows)
+    for argument, trace in view.provenance.items():
+        for note in notes_of(trace):
+            say(plain(f"{argument}: {note}"))
     if view.before is not None and view.after is not None:
         names = [*view.before, *(field for field in view.after if field not in view.before)]
         changes = [(field, view.before.get(field, ""), view.after.get(field, "")) for field in names]

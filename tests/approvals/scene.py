@@ -108,7 +108,14 @@ def refund_view(run_id: str, **changes: Any) -> ApprovalView:  # noqa: ANN401 - 
         tier=3,
         arguments=values,
         provenance={
-            "order_id": {"label": "trusted", "source": "crm.read_ticket#2", "path": "order_id", "how": "exact"},
+            "order_id": {
+                "label": "trusted",
+                "source": "crm.read_ticket#2",
+                "path": "order_id",
+                "how": "exact",
+                "via": "crm.read_ticket#2 has it beside ticket_id 'tck_502': the event states it at data.ticket_id",
+                "also": "crm.read_ticket#2 body",
+            },
             "amount_minor": {
                 "label": "trusted",
                 "source": "orders.get_status#4",
@@ -117,7 +124,13 @@ def refund_view(run_id: str, **changes: Any) -> ApprovalView:  # noqa: ANN401 - 
             },
             "currency": {"label": "trusted", "source": "orders.get_status#4", "path": "currency", "how": "exact"},
             "reason_code": {"label": "model", "source": "", "path": "", "how": ""},
-            "note": {"label": "untrusted", "source": "crm.read_ticket#2", "path": "body", "how": "inside"},
+            "note": {
+                "label": "untrusted",
+                "source": "crm.read_ticket#2",
+                "path": "body",
+                "how": "inside",
+                "parts": [{"label": "untrusted", "part": "www.example.test", "source": "crm.read_ticket#2"}],
+            },
         },
         before={"refunded_minor": 0, "refundable_minor": 48_000, "status": "delivered", "currency": "EUR"},
         after={"refunded_minor": 48_000, "refundable_minor": 0, "status": "delivered", "currency": "EUR"},

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator
+from html import unescape
 
 import httpx
 import pytest
@@ -254,12 +255,33 @@ async def test_an_unknown_host_and_a_large_body_are_turned_away(office: Office) 
         assert (await client.post("/sign-in", content=dribble(), headers=kind)).status_code in {400, 413}
 
 
+@pytest.mark.req("P8")
+async def test_the_page_says_where_each_value_came_from_and_what_nothing_proves(office: Office) -> None:
+    request = await ask(office.db)
+    async with office.signed_in(LENA) as client:
+        page = unescape((await client.get(f"/requests/{request.request_id}")).text)
+    assert "Asked for: crm.read_ticket#2 has it beside ticket_id" in page
+    assert "Text of an outsider says the same (crm.read_ticket#2 body)" in page
+    assert "www.example.test: found only in text that an outsider may have written." in page
+    assert "note: holds parts or contacts that no record and no instruction proves" in page
+
+
 async def test_hostile_text_in_every_field_is_shown_and_not_run(office: Office) -> None:
     hostile = {"note": HOSTILE, HOSTILE: HOSTILE, "list": [HOSTILE, {HOSTILE: HOSTILE}]}
     request = await ask(
         office.db,
         arguments=hostile,
-        provenance={"note": {"label": HOSTILE, "source": HOSTILE, "path": HOSTILE, "how": HOSTILE}},
+        provenance={
+            "note": {
+                "label": HOSTILE,
+                "source": HOSTILE,
+                "path": HOSTILE,
+                "how": HOSTILE,
+                "via": HOSTILE,
+                "also": HOSTILE,
+                "parts": [{"label": "model", "part": HOSTILE}],
+            }
+        },
         before={HOSTILE: HOSTILE},
         after={HOSTILE: HOSTILE + "2"},
         agent=HOSTILE,
