@@ -108,6 +108,7 @@ def read_agent_folder(folder: Path, ladder: Ladder) -> AgentFolder:
     module = _tools(found)
     if found.file:
         _check_names(found, found.file)
+        _check_reserved(found, found.file)
         if module:
             _check_references(found, found.file, module)
             found.checks, found.check_functions = read_checks(
@@ -155,12 +156,15 @@ def _tools(found: AgentFolder) -> ToolsModule | None:
     return module
 
 
+def _check_reserved(found: AgentFolder, file: AgentFile) -> None:
+    if file.name.endswith(UNDO_SUFFIX):
+        message = f"the name ends in `{UNDO_SUFFIX}`, as that of the principal that undoes another agent's runs"
+        _reporter(found, "agent.yaml")(found.yaml.line("name"), "name-reserved", message, "Rename it.")
+
+
 def _check_names(found: AgentFolder, file: AgentFile) -> None:
     """What `agent.yaml` says of itself."""
     line, report = found.yaml.line, _reporter(found, "agent.yaml")
-    if file.name.endswith(UNDO_SUFFIX):
-        message = f"the name ends in `{UNDO_SUFFIX}`, as that of the principal under which another agent's run is undone"
-        report(line("name"), "name-reserved", message, "Rename it.")
     if file.name != found.name:
         report(line("name"), "name", f"the name is `{file.name}`, the folder's is `{found.name}`", "Make them equal.")
     if "plan" not in file.models:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from contracts.tool import Tier, Tool
+from contracts.undo import undo_identity_of
 from policy.bundle import policies_of, policy_findings
 from policy.cedar_text import CedarPolicy, CedarSyntax, cedar_policies
 from policy.ladder import Ladder
@@ -118,7 +119,7 @@ def _bounded(policy: CedarPolicy, agent: str, tools: Mapping[str, Tool]) -> Iter
     if policy.effect == "permit" and not policy.principal_type:
         advice = "Write `principal is Agent`, or `principal is User` for those on whose behalf it acts."
         yield PolicyMistake(policy.line, "policy-principal", f"{named} permits agents and users alike", advice)
-    if agent not in policy.agents():
+    if not {agent, undo_identity_of(agent)} & set(policy.agents()):
         name = "context.agent" if policy.principal_type == "User" else "principal.name"
         advice = f'Add `when {{ {name} == "{agent}" }}`; without it the policy is about every agent.'
         yield PolicyMistake(policy.line, "policy-agent", f"{named} is not limited to this agent", advice)

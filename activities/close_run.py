@@ -54,7 +54,7 @@ async def close_run(engine: Engine, request: CloseRun) -> RunReport:
 async def _achieved(engine: Engine, request: CloseRun, event: JsonObject, effects: list[JsonObject]) -> bool:
     """Whether the agent's postcondition holds on the recorded effects. One that fails to run does not hold."""
     agent = await engine.definition(request.tenant, request.definition)
-    live = engine.registry.agents.get(agent.name)
+    live = engine.registry.live(agent.name)
     if live is None:
         return False
     if live.postcondition is None:

@@ -8,10 +8,11 @@ from activities.engine import Engine
 from activities.models.model_map import ModelMapError, resolve
 from activities.registry import AgentRefused
 from activities.transcript import event_message, message_row
+from activities.undo import pin_undo
 from contracts.agent import PinnedAgent
 from contracts.audit import RunOpened
 from contracts.canonical import digest
-from contracts.event import AcceptedEvent, EventOrigin, RunRequest
+from contracts.event import AcceptedEvent, EventOrigin, RunRequest, UndoOrigin
 from contracts.model import SystemMessage
 from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
 from store.runs import NewRun, load_definition, load_voucher, open_run
@@ -29,6 +30,8 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
         ApplicationError: `NotAdmitted`: anyone with access to Temporal can start a workflow, so a run without a
             matching inbox row, or for an agent that cannot run, ends here.
     """
+    if isinstance(request.origin, UndoOrigin):
+        return await pin_undo(engine, request, request.origin)
     if not isinstance(request.origin, EventOrigin):
         _refuse("runs started by other runs are not accepted by this version")
     origin = request.origin

@@ -13,17 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from approvals import api, pages, run_pages, sign_in, stop_api, stop_pages
+from approvals import api, doubt_pages, pages, run_pages, sign_in, stop_api, stop_pages
 from approvals.assets import Assets
 from approvals.dispatch import Dispatcher
 from approvals.dispatch_commands import CommandDispatcher
 from approvals.guard import Guard, allowed_origins
+from approvals.oidc import OidcDesk
 from approvals.run_line import RunLine
 from approvals.services import Services
 from approvals.signing import VoteSigner
 from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk, read_secret
 from settings import Settings, SettingsError
+from settings.sign_in import load_sign_in
 from settings.temporal import connect
 from settings.tenants import load_tenants
 from store.database import Database, StoreDown
@@ -49,10 +51,17 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.database_address(), role=settings.database_role)
     dispatch_database = Database(settings.database_address(), role=settings.dispatch_role, max_connections=4)
     runs = RunLine(lambda: connect(settings))
+    secret = read_secret(settings.session_secret_file)
     services = Services(
         database=database,
         signer=VoteSigner.of(settings),
-        desk=SessionDesk(database, read_secret(settings.session_secret_file), is_https=is_https),
+        desk=SessionDesk(database, secret, is_https=is_https),
+        oidc=OidcDesk(
+            load_sign_in(settings.sign_in_file),
+            folder=settings.sign_in_file.parent,
+            web_url=settings.web_url,
+            secret=secret,
+        ),
         runs=runs,
         assets=Assets(),
         tries_by_address=Throttle(limit=100, window_s=_WINDOW_S),
@@ -88,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
-    routers = (pages.router, stop_pages.router, run_pages.router, sign_in.router, api.router, stop_api.router)
+    routers = (pages.router, stop_pages.router, run_pages.router, sign_in.router, api.router, stop_api.router, doubt_pages.pages, doubt_pages.api)
     for router in routers:
         app.include_router(router)
     _add_probes(app, services)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from approvals.api import DecisionReply, RequestReply, SignedIn
 from approvals.decide import Decide
+from approvals.doubts import Closed, ResolveDoubt
 from approvals.operate import GiveOrder
 from approvals.stop_api import OrderReply
 from cli.output import CliError
@@ -62,6 +63,10 @@ class ApprovalsClient:
     def order(self, run_id: str, posted: GiveOrder) -> OrderReply:
         """Pause, resume, end or hand over a run."""
         return self._call("POST", f"/api/runs/{run_id}/orders", OrderReply, body=posted)
+
+    def resolve_doubt(self, effect_key: str, body: ResolveDoubt) -> Closed:
+        """Close a doubt in the ledger."""
+        return self._call("POST", f"/api/doubts/{effect_key}/resolution", Closed, body=body)
 
     def _identity(self, who: str | None) -> tuple[str, str]:
         if who is None:

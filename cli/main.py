@@ -30,6 +30,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.runs": ("runs",),
         "cli.kill": ("kill",),
         "cli.policy": ("policy",),
+        "cli.effects": ("effects",),
+        "cli.undo": ("undo",),
         "cli.limits": ("limits",),
         "cli.replay": ("replay",),
     }

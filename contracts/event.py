@@ -11,7 +11,7 @@ from contracts.loops import LoopState
 from contracts.pause_state import OpenPause, Who
 from contracts.vote import VoteAnswer
 
-__all__ = ["AcceptedEvent", "EventOrigin", "Origin", "ParentOrigin", "RunRequest"]
+__all__ = ["AcceptedEvent", "EventOrigin", "Origin", "ParentOrigin", "RunRequest", "UndoOrigin"]
 
 
 class AcceptedEvent(Record):
@@ -67,7 +67,17 @@ class ParentOrigin(Record):
     """Position of the call within the step."""
 
 
-Origin = Annotated[EventOrigin | ParentOrigin, Field(discriminator="kind")]
+class UndoOrigin(Record):
+    """The run undoes another: there is an order of an operator, whose row vouches for it."""
+
+    kind: Literal["undo"] = "undo"
+    run_id: RunId
+    """The run that is undone."""
+    plan_digest: Digest
+    """Digest of the plan that the operator was shown."""
+
+
+Origin = Annotated[EventOrigin | ParentOrigin | UndoOrigin, Field(discriminator="kind")]
 
 
 class Carried(Record):

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast, get_type_hints
 from pydantic import BaseModel, Field
 
 from contracts.base import JsonObject, Record
+from contracts.tool_faults import Ambiguous, RateLimited, RefusedBeforeSend, Rejected, ToolFault
 
 __all__ = [
     "Ambiguous",
@@ -122,41 +123,6 @@ class ToolContext(Protocol):
         ...
 
 
-class ToolFault(Exception):  # noqa: N818 - a fault has kinds, each named after what is known
-    """A tool did not succeed. Its kind says what is known about the effect."""
-
-    code: str
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class RefusedBeforeSend(ToolFault):
-    """Nothing left this process: no effect, may be sent again."""
-
-
-class Rejected(ToolFault):
-    """The service answered that it will not: no effect, sending it again is useless."""
-
-    def __init__(self, message: str, *, code: str, settles_key: bool = True) -> None:
-        super().__init__(message, code=code)
-        self.settles_key = settles_key
-        """Whether it also tells that nothing happened under this key before. A refused credential does not."""
-
-
-class RateLimited(ToolFault):
-    """The service refused for now and said when to come back: no effect."""
-
-    def __init__(self, message: str, *, code: str = "rate_limited", retry_after_s: float) -> None:
-        super().__init__(message, code=code)
-        self.retry_after_s = retry_after_s
-
-
-class Ambiguous(ToolFault):
-    """Sent, but the answer is missing or unclear: the effect may have happened."""
-
-
 class Probe(Record):
     """What a service says became of an effect key."""
 
@@ -179,6 +145,8 @@ ArgsT = TypeVar("ArgsT", bound=BaseModel)
 OutT = TypeVar("OutT", bound=BaseModel)
 ToolFunction = Callable[[Any, ToolContext], Awaitable[BaseModel]]
 ProbeFunction = Callable[[Any, ToolContext, str], Awaitable[Probe]]
+Compensate = Callable[[Any, Any], BaseModel]
+"""`(arguments, output) -> arguments of the compensating tool`: pure, of the models that the undone tool declares."""
 PreviewFunction = Callable[[Any, ToolContext], Awaitable[Preview]]
 
 
@@ -237,6 +205,10 @@ class Tool:
     labels: Mapping[str, Label] = field(default_factory=dict[str, Label])
     """Label per output field, by its path, such as `items.note`; what is inside has the label of what is around it,
     others are trusted."""
+    undone_with: Compensate | None = None
+    """The compensation's arguments, from what was asked and what came of it."""
+    not_undone: str = ""
+    """Why there is no compensation, of a write without one; empty: its author did not say."""
     free_text: tuple[str, ...] = ()
     """Arguments that are prose: policy does not ask where they come from, only where contacts inside them do."""
     requested_by: tuple[str, ...] = ()
@@ -293,6 +265,8 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
     natural_key: Callable[[Any], str] = _no_natural_key,
     money: Callable[[Any], Money | None] = _no_money,
     compensation: str = "",
+    undone_with: Compensate | None = None,
+    not_undone: str = "",
     probe: ProbeFunction | None = None,
     preview: PreviewFunction | None = None,
     labels: Mapping[str, Label] | None = None,
@@ -311,7 +285,8 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
     """Declare a tool: `async def name(args: ArgsModel, ctx: ToolContext) -> OutputModel`.
 
     `resource` names what a call acts on, as policy sees it: the entity type and how to tell the identity from the
-    arguments, such as `("Order", lambda args: args.order_id)`.
+    arguments, such as `("Order", lambda args: args.order_id)`. A write names its `compensation` and, in `undone_with`,
+    how that tool's arguments follow from its own arguments and output; or it says in `not_undone` why there is none.
 
     Raises:
         TypeError: the function's signature is not of that form, or the declaration contradicts itself.
@@ -321,6 +296,9 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
         raise TypeError(msg)
     if effect is Effect.WRITE and (tier is Tier.READ_ONLY or cacheable_s):
         msg = f"{name}: a write has a tier above READ_ONLY and cannot be cached"
+        raise TypeError(msg)
+    if bool(compensation) and bool(not_undone):
+        msg = f"{name}: it is undone by {compensation}, or it is not undone because of something: not both"
         raise TypeError(msg)
     if not _RESOURCE_TYPE.match(resource[0]):
         msg = f"{name}: the resource type {resource[0]!r} must be a capitalised word, such as Order"
@@ -354,6 +332,8 @@ def tool(  # noqa: PLR0913 - a declaration, read field by field, not a call
             natural_key=natural_key,
             money=money,
             compensation=compensation,
+            undone_with=undone_with,
+            not_undone=not_undone,
             probe=probe,
             preview=preview,
             labels=dict(labels or {}),

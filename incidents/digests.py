@@ -14,6 +14,7 @@ from contracts.event import AcceptedEvent, EventOrigin, RunRequest
 from contracts.outcome import RunReport
 from contracts.run_activities import CALL_MODEL, CLOSE_RUN, EXECUTE_TOOL, PIN_AGENT, Pinned
 from contracts.turn import CallModel, Calls, ModelTurn
+from contracts.undo import PROPOSE_UNDO
 from contracts.vote import Grant
 from incidents.facts import Activity, Fact, LinkEnded
 from incidents.story import Finding
@@ -49,7 +50,7 @@ class _Comparison:
                 match fact.name:
                     case PIN_AGENT.name:
                         yield from self._pinned(fact)
-                    case CALL_MODEL.name:
+                    case CALL_MODEL.name | PROPOSE_UNDO.name:
                         yield from self._turn(fact)
                     case EXECUTE_TOOL.name:
                         yield from self._visit(fact)

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from contracts.call import CallResult, ExecuteTool
 from contracts.event import RunRequest
 from contracts.outcome import RunReport
+from contracts.pause import NOTE_ORDER, PAUSE_RUN, OrderNoted, PauseKept
 from contracts.run_activities import CALL_MODEL, EXECUTE_TOOL, PIN_AGENT, Pinned
-from contracts.turn import CallContent, CallModel, Calls, Finish, LimitMet, Malformed, ModelTurn
+from contracts.turn import CallContent, CallModel, Calls, Finish, Halted, LimitMet, Malformed, ModelTurn
+from contracts.undo import PROPOSE_UNDO
 from incidents.digests import compare
 from incidents.facts import Activity, Cancellation, Fact, Fault, LinkEnded, LinkStarted, Trouble, facts_of
 from incidents.history import BrokenHistoryError, RunHistory
@@ -90,10 +92,27 @@ def _note(fact: Fact) -> Note | None:
         case Trouble():
             text = f"a workflow task failed and is tried again: {fact.fault.kind}: {fact.fault.message}"
             return Note(at_s=fact.at_s, text=text[:500])
+        case Activity(name=PAUSE_RUN.name, state="done"):
+            return _paused(fact.at_s, PauseKept.model_validate(fact.result))
+        case Activity(name=NOTE_ORDER.name, state="done"):
+            return _ordered(fact.at_s, OrderNoted.model_validate(fact.result))
         case LinkEnded(how="continued"):
             return Note(at_s=fact.at_s, text="the run went on in another Temporal execution")
         case _:
             return None
+
+
+def _paused(at_s: float, kept: PauseKept) -> Note | None:
+    pause = kept.pause
+    if kept.state != "paused":
+        return None
+    why = f"by {pause.by.person}: {pause.by.reason}" if pause.by else pause.detail
+    return Note(at_s=at_s, text=f"the run was paused at step {kept.step}: {why}"[:500])
+
+
+def _ordered(at_s: float, noted: OrderNoted) -> Note:
+    done = {"resume": "resumed", "end": "ended", "hand_over": "handed over"}[noted.order]
+    return Note(at_s=at_s, text=f"the run was {done} by {noted.by.person}: {noted.by.reason}"[:500])
 
 
 def _steps(facts: Sequence[Fact], votes: VotesTold) -> tuple[StoryStep, ...]:
@@ -103,7 +122,7 @@ def _steps(facts: Sequence[Fact], votes: VotesTold) -> tuple[StoryStep, ...]:
     for fact in facts:
         if not isinstance(fact, Activity):
             continue
-        if fact.name == CALL_MODEL.name:
+        if fact.name in (CALL_MODEL.name, PROPOSE_UNDO.name):
             step = CallModel.model_validate(fact.input).step
             turn = ModelTurn.model_validate(fact.result) if fact.state == "done" else None
             turns.setdefault(step, []).append(_turn(fact, turn))
@@ -151,6 +170,8 @@ def _turn(fact: Activity, turn: ModelTurn | None) -> StoryTurn:
             detail = turn.control.problem
         case LimitMet():
             detail = turn.control.limit
+        case Halted():
+            detail = turn.control.by
         case Calls():
             detail = ""
     said = turn.content

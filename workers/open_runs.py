@@ -28,7 +28,7 @@ async def refuse_changed_code(client: Client, task_queue: str) -> int:
     Raises:
         SettingsError: one does not replay. Nothing has been done to it; with the former code it goes on.
     """
-    query = f"WorkflowType = 'AgentRun' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}'"
+    query = f"WorkflowType IN ('AgentRun', 'UndoRun') AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}'"
     replayer = Replayer(workflows=list(WORKFLOWS), workflow_runner=sandbox(), data_converter=DATA_CONVERTER)
     replayed = 0
     try:

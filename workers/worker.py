@@ -17,11 +17,13 @@ from activities.engine import Engine
 from policy.bundle import BundleError
 from settings import Settings, SettingsError, get_settings
 from settings.temporal import connect
+from settings.tenants import load_tenants
 from store.database import Database, StoreDown
 from workers.clock import clock_difference_s
 from workers.identity_news import IdentityNews, mount
 from workers.open_runs import refuse_changed_code
 from workers.run_worker import open_engine, run_worker
+from workers.sweeper import Sweeper
 
 __all__ = ["main"]
 
@@ -85,6 +87,7 @@ async def serve(settings: Settings) -> None:
         worker = run_worker(client, engine)
         async with dispatch, worker:
             telling = asyncio.create_task(identity.run())
+            sweeping = asyncio.create_task(Sweeper(engine, client, lambda: _tenants(settings)).run())
             page = asyncio.create_task(server.serve())
             watch = asyncio.create_task(_watch_clock(engine, stopping))
             stop = asyncio.create_task(stopping.wait())
@@ -92,9 +95,14 @@ async def serve(settings: Settings) -> None:
             server.should_exit = True
             watch.cancel()
             telling.cancel()
+            sweeping.cancel()
             await page
         if watch.done() and not watch.cancelled():
             watch.result()
+
+
+def _tenants(settings: Settings) -> list[str]:
+    return sorted(load_tenants(settings.tenants_file).tenants)
 
 
 async def _refuse_wrong_clock(engine: Engine) -> None:

@@ -7,23 +7,60 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import probe_effect
-from activities.gate.visit import StoredControl, Visit, control_of, result_of
+from activities.gate.visit import StoredControl, Visit, control_of, json_object, result_of
 from activities.gate.writes import DOUBT_RETRY_S
 from activities.transcript import message_row, tool_message
-from contracts.audit import EffectDoubted, EffectResolved
+from contracts.audit import CallDecided, EffectDoubted, EffectResolved
 from contracts.base import JsonObject
 from contracts.call import CallResult, CallStatus, EffectState
 from contracts.canonical import canonical_bytes
 from contracts.run_activities import LEASE_HELD
 from contracts.tool import Probe, Tool
+from store.doubts import CLOCK_SLACK_S
 from store.effects import Resolution, doubt_effect, resolve_effect
-from store.journal import Admission, EffectNow
+from store.journal import Admission, AdmissionRequest, EffectNow, admit_call
 
-__all__ = ["clear_doubt"]
+__all__ = ["clear_doubt", "tell_known"]
 
-_CLOCK_SLACK_S = 60
-"""How far the service's clock may differ when it judges a credential's expiry."""
+_UNTOLD = {
+    EffectState.FAILED_FINAL: "It did not happen.",
+    EffectState.ABANDONED: "It was never found out whether this happened. Do not do it again.",
+}
+_KNOWN = frozenset({EffectState.SUCCEEDED, EffectState.FAILED_FINAL, EffectState.ABANDONED})
 _AGAIN = Admission(kind="stale", fence=0, effect_fence=0, detail="the ledger moved on")
+
+
+async def tell_known(engine: Engine, visit: Visit) -> CallResult | Admission | None:
+    """The run learns how its doubt was closed, by a person or by the worker that asks again. None: it was not."""
+    effect, request = visit.loaded.effect, visit.request
+    if effect is None or effect.state not in _KNOWN:
+        return None
+    happened = effect.state is EffectState.SUCCEEDED
+    output: JsonObject | None = json_object(effect.output or "") if happened else None
+    words = "" if happened else effect.error or _UNTOLD[effect.state]
+    status = CallStatus.RAN if happened else CallStatus.FAILED
+    control = control_of(status, told=True, effect=effect.state)
+    admission = await admit_call(
+        engine.db,
+        visit.key,
+        AdmissionRequest(
+            agent=visit.agent.name,
+            tool=visit.pinned.name,
+            version=visit.loaded.run.version,
+            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
+            repeated=False,
+            verdict="record",
+            control=StoredControl(**control.model_dump(), message=words).model_dump_json(),
+            message=message_row(tool_message(visit.call.call_id, visit.pinned.name, output=output, error=words)),
+            audit=CallDecided(
+                step=request.step, call=request.call, visit=request.visit, tool=request.tool,
+                arguments_digest=request.arguments_digest, verdict="settled", status=status, message=words,
+                decision=None, evidence={},
+            ).model_dump_json(),
+            limit_tool_calls=visit.agent.limits.tool_calls,
+        ),
+    )  # fmt: skip
+    return result_of(visit, control, output=output, message=words) if admission.kind == "recorded" else admission
 
 
 async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["decide", "resend"] | CallResult | Admission:
@@ -46,7 +83,7 @@ async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["deci
         case EffectState.UNKNOWN:
             return await _unknown(engine, visit, tool, effect)
         case state:
-            return engine_fault(f"effect {visit.effect_key} is {state} but its call is not settled")
+            return engine_fault(f"effect {visit.effect_key} is {state}, which was to be told before")
 
 
 async def _in_flight(engine: Engine, visit: Visit, effect: EffectNow | None) -> Admission:
@@ -74,7 +111,7 @@ async def _unknown(
         return await _resolve(engine, visit, tool, effect, EffectState.SUCCEEDED, probe)
     now_s = visit.loaded.now_s
     within_window = tool.key_window_s > 0 and now_s < (effect.first_sent_s or 0) + tool.key_window_s
-    credential_over = now_s > (effect.credential_s or 0) + _CLOCK_SLACK_S
+    credential_over = now_s > (effect.credential_s or 0) + CLOCK_SLACK_S
     if within_window or (probe.state == "absent" and credential_over):
         return "resend"
     return await _resolve(engine, visit, tool, effect, EffectState.UNKNOWN, probe)

@@ -20,7 +20,7 @@ __all__ = [
     "OrderRef",
     "Refund",
     "RefundPreview",
-    "ReopenTicket",
+    "RestoreStatus",
     "ReverseRefund",
     "SetStatus",
     "Ticket",
@@ -192,11 +192,16 @@ class SetStatus(Record):
     """pending: somebody must still act; solved: nothing is left to do."""
 
 
-class ReopenTicket(Record):
-    """Puts a ticket back to open."""
+class RestoreStatus(Record):
+    """Puts a ticket back to the status that it had."""
 
     ticket_id: TicketId
-    status: Literal["open"] = "open"
+    status: Literal["open", "pending", "solved"]
+    """As it was before the change."""
+    expected_status: Literal["open", "pending", "solved"]
+    """As the change left it; another one by now is left alone."""
+    undoes_version: int = Field(ge=1)
+    """Version of the ticket that the change made."""
 
 
 class TicketStatus(Record):
@@ -205,6 +210,8 @@ class TicketStatus(Record):
     ticket_id: str
     status: str
     previous_status: str
+    version: int
+    """Version of the ticket after the change."""
 
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)

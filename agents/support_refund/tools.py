@@ -13,7 +13,7 @@ from agents.support_refund.records import (
     OrderItem,
     OrderRef,
     Refund,
-    ReopenTicket,
+    RestoreStatus,
     ReverseRefund,
     SetStatus,
     Ticket,
@@ -85,6 +85,9 @@ async def get_status(args: OrderRef, ctx: ToolContext) -> Order:
     natural_key=lambda args: f"refund:{args.order_id}:{args.ticket_id}",
     money=lambda args: Money(amount_minor=args.amount_minor, currency=args.currency),
     compensation="payments.reverse_refund",
+    undone_with=lambda args, done: ReverseRefund(
+        refund_id=done.refund_id, reason=f"The refund of order {args.order_id} was undone"
+    ),
     probe=outcome_as(Refund),
     preview=refund_preview,
     rate_per_minute=30,
@@ -108,6 +111,7 @@ async def issue_refund(args: IssueRefund, ctx: ToolContext) -> Refund:
     timeout_s=15,
     resource=("Refund", lambda args: args.refund_id),
     natural_key=lambda args: f"reversal:{args.refund_id}",
+    not_undone="the customer is refunded anew instead, as a refund of its own",
     probe=outcome_as(Refund),
     key_window_s=KEY_WINDOW_S,
     customer_visible=True,
@@ -133,6 +137,7 @@ async def reverse_refund(args: ReverseRefund, ctx: ToolContext) -> Refund:
     # The same words twice are one deed; a better draft is another.
     natural_key=lambda args: f"draft:{args.ticket_id}:{hashlib.sha256(args.text.encode()).hexdigest()[:32]}",
     compensation="tickets.discard_draft",
+    undone_with=lambda args, done: DraftRef(ticket_id=args.ticket_id, draft_id=done.draft_id),
     probe=outcome_as(Draft),
     key_window_s=KEY_WINDOW_S,
     data_class="personal",
@@ -156,6 +161,7 @@ async def reply_draft(args: DraftReply, ctx: ToolContext) -> Draft:
     timeout_s=15,
     resource=("Ticket", lambda args: args.ticket_id),
     natural_key=lambda args: f"discard:{args.ticket_id}:{args.draft_id}",
+    not_undone="a draft is written anew instead",
     probe=outcome_as(Draft),
     key_window_s=KEY_WINDOW_S,
 )
@@ -169,7 +175,7 @@ async def discard_draft(args: DraftRef, ctx: ToolContext) -> Draft:
 
 @tool(
     name="tickets.set_status",
-    version=1,
+    version=2,
     tier=Tier.REVERSIBLE,
     effect=Effect.WRITE,
     owner="support-platform",
@@ -177,17 +183,23 @@ async def discard_draft(args: DraftRef, ctx: ToolContext) -> Draft:
     scopes=("tickets:write", "effects:read"),
     timeout_s=15,
     resource=("Ticket", lambda args: args.ticket_id),
-    compensation="tickets.reopen",
+    compensation="tickets.restore_status",
+    undone_with=lambda args, done: RestoreStatus(
+        ticket_id=args.ticket_id, status=done.previous_status, expected_status=done.status, undoes_version=done.version
+    ),
     probe=outcome_as(TicketStatus),
     key_window_s=KEY_WINDOW_S,
 )
 async def set_status(args: SetStatus, ctx: ToolContext) -> TicketStatus:
     """Set the ticket's status, as the last step before finishing."""
-    return await _status(args, ctx)
+    reply = await ctx.service(BACKOFFICE).request(
+        "POST", f"/tickets/{args.ticket_id}/status", json=args.model_dump(mode="json")
+    )
+    return written(TicketStatus, reply.body)
 
 
 @tool(
-    name="tickets.reopen",
+    name="tickets.restore_status",
     version=1,
     tier=Tier.LOW_IMPACT,
     effect=Effect.WRITE,
@@ -196,18 +208,15 @@ async def set_status(args: SetStatus, ctx: ToolContext) -> TicketStatus:
     scopes=("tickets:write", "effects:read"),
     timeout_s=15,
     resource=("Ticket", lambda args: args.ticket_id),
-    compensation="tickets.set_status",
+    natural_key=lambda args: f"restoration:{args.ticket_id}:{args.undoes_version}",
+    not_undone="what it restores is what was before; set the status again instead",
     probe=outcome_as(TicketStatus),
     key_window_s=KEY_WINDOW_S,
 )
-async def reopen(args: ReopenTicket, ctx: ToolContext) -> TicketStatus:
-    """Open the ticket again: the undo of tickets.set_status, not offered to the model."""
-    return await _status(args, ctx)
-
-
-async def _status(args: SetStatus | ReopenTicket, ctx: ToolContext) -> TicketStatus:
+async def restore_status(args: RestoreStatus, ctx: ToolContext) -> TicketStatus:
+    """Put the ticket's status back: the undo of tickets.set_status, not offered to the model."""
     reply = await ctx.service(BACKOFFICE).request(
-        "POST", f"/tickets/{args.ticket_id}/status", json=args.model_dump(mode="json")
+        "POST", f"/tickets/{args.ticket_id}/status/restoration", json=args.model_dump(mode="json")
     )
     return written(TicketStatus, reply.body)
 

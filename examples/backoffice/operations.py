@@ -134,4 +134,12 @@ CHANGES: tuple[Change[Any], ...] = (
         tickets.set_status,
         200,
     ),
+    Change(
+        "/tickets/{ticket_id}/status/restoration",
+        "tickets:write",
+        wire_arguments.RestorationArguments,
+        wire_answers.TicketStatusChange,
+        tickets.restore_status,
+        200,
+    ),
 )

@@ -7,7 +7,13 @@ from examples.backoffice.books import Write
 from examples.backoffice.effects import Applied
 from examples.backoffice.errors import Refused
 from examples.backoffice.wire_answers import Draft, Ticket, TicketStatusChange
-from examples.backoffice.wire_arguments import DraftArguments, DraftRef, StatusArguments, TicketRef
+from examples.backoffice.wire_arguments import (
+    DraftArguments,
+    DraftRef,
+    RestorationArguments,
+    StatusArguments,
+    TicketRef,
+)
 
 SELECT_DRAFTS = """
     SELECT d.draft_id, d.ticket_id, d.text, d.status, c.email AS "to", d.created_at, d.sent_at, d.effect_key, d.run,
@@ -109,6 +115,20 @@ def set_status(connection: sqlite3.Connection, write: Write, arguments: StatusAr
         ticket_id=arguments.ticket_id, status=arguments.status, previous_status=row["status"], version=version
     )
     return Applied(200, arguments.ticket_id, change)
+
+
+def restore_status(connection: sqlite3.Connection, write: Write, arguments: RestorationArguments) -> Applied | Refused:
+    """Do POST /tickets/{ticket_id}/status/restoration: the compensation of a change of status."""
+    row = connection.execute(
+        "SELECT status, version FROM tickets WHERE tenant = ? AND ticket_id = ?", (write.tenant, arguments.ticket_id)
+    ).fetchone()
+    if row is None:
+        return _ticket_not_found(arguments.ticket_id)
+    if row["status"] != arguments.expected_status or row["version"] < arguments.undoes_version:
+        return Refused(
+            409, "ticket_changed", f"Ticket {arguments.ticket_id} is {row['status']} by now: somebody decided anew."
+        )
+    return set_status(connection, write, StatusArguments(ticket_id=arguments.ticket_id, status=arguments.status))
 
 
 def _applied(connection: sqlite3.Connection, write: Write, status_code: int, draft_id: str) -> Applied:

@@ -124,3 +124,19 @@ class StatusArguments(Arguments):
 
     status: TicketStatus
     """Status from now on."""
+
+
+class RestorationArguments(Arguments):
+    """Takes a change of status back, unless somebody has changed it since."""
+
+    ticket_id: Identifier
+    """Ticket to change."""
+
+    status: TicketStatus
+    """Status before that change."""
+
+    expected_status: TicketStatus
+    """Status that the change made: another one by now is somebody's later decision, and stays."""
+
+    undoes_version: int = Field(ge=1)
+    """Version of the ticket that the change made."""

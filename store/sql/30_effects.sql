@@ -71,7 +71,8 @@ declare
 begin
     perform set_config('countersign.tenant', p_tenant, true);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
-    update effects r set state = p_state, output = p_output, error = p_error, fence = r.fence + 1, updated_at = now()
+    update effects r set state = p_state, output = p_output, error = p_error, fence = r.fence + 1, updated_at = now(),
+            resolved_by = case when p_state = 'unknown' then '' else 'probe' end
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call
             and r.fence = p_effect_fence and r.state = 'unknown'
         returning * into e;

@@ -40,8 +40,10 @@ class Account(Table, table=True):
     person: str
     """The human being; accounts of one person share it."""
     display_name: str
+    issuer: str = Field(default="local", sa_column_kwargs={"server_default": text("'local'")})
+    """Who vouches for it: `local`, or an OpenID provider."""
     password_hash: str
-    """argon2id."""
+    """argon2id; of a local account only."""
     groups: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
     """Groups that policies name."""
     roles: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
@@ -60,6 +62,8 @@ class Session(Table, table=True):
     token_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     username: str
     csrf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    multi_factor: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """Whether more than a password was shown."""
     authenticated_at: datetime = Field(sa_column=_at())
     last_seen_at: datetime = Field(sa_column=_at())
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))

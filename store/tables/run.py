@@ -46,6 +46,8 @@ class RunRow(Table, table=True):
     __table_args__ = (
         Index("runs_newest", "tenant", text("opened_at desc"), "run_id"),
         Index("runs_by_event", "tenant", "endpoint", "event_id"),
+        Index("runs_by_parent", "tenant", "parent_run_id", postgresql_where=text("parent_run_id is not null")),
+        Index("runs_open", "tenant", "looked_at", postgresql_where=text("closed_at is null")),
     )
     tenant: str = Field(primary_key=True)
     run_id: str = Field(primary_key=True)
@@ -70,6 +72,8 @@ class RunRow(Table, table=True):
     detail: str = Field(default="", sa_column_kwargs={"server_default": ""})
     report: str | None = None
     """`RunReport` as JSON. Content."""
+    looked_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    """When a sweeper last asked Temporal whether the run still lives."""
 
 
 class RunState(Table, table=True):
@@ -180,7 +184,13 @@ class EffectRow(Table, table=True):
             unique=True,
             postgresql_where=text("natural_key <> '' and state in ('prepared', 'in_flight', 'unknown')"),
         ),
-        Index("effects_done_deed", "tenant", "tool", "natural_key", postgresql_where=text("state = 'succeeded'")),
+        Index(
+            "effects_done_deed",
+            "tenant",
+            "tool",
+            "natural_key",
+            postgresql_where=text("state in ('succeeded', 'abandoned')"),
+        ),
         Index("effects_unknown", "tenant", "updated_at", postgresql_where=text("state in ('in_flight', 'unknown')")),
     )
     tenant: str = Field(primary_key=True)
@@ -212,6 +222,17 @@ class EffectRow(Table, table=True):
     error: str = Field(default="", sa_column_kwargs={"server_default": ""})
     created_at: datetime = Field(sa_column=_now())
     updated_at: datetime = Field(sa_column=_now())
+    doubted_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    """When it last became unknown: what its age in the queue is counted from."""
+    probes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How often the service was asked what became of it, besides the run's own visits."""
+    probed_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    probe_said: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """`done`, `absent` or `unclear`, of the newest."""
+    next_probe_at: datetime | None = Field(default=None, sa_column=_now(nullable=True))
+    """When it is asked again; also the lease of whoever asks now."""
+    resolved_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """The person who closed the doubt, or `probe`; empty: it never was in doubt, or still is."""
 
 
 class AuditRow(Table, table=True):

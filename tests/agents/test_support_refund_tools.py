@@ -99,9 +99,14 @@ async def test_each_write_that_the_model_can_make_is_undone_by_its_compensation(
     draft = await run(desk, "tickets.reply_draft", {"ticket_id": "TIC-2001", "text": "Hello"}, f"{RUN}/3/0")
     discard: JsonObject = {"ticket_id": "TIC-2001", "draft_id": draft["draft_id"]}
     assert (await run(desk, "tickets.discard_draft", discard, f"{RUN}/4/0"))["status"] == "discarded"
-    await run(desk, "tickets.set_status", {"ticket_id": "TIC-2001", "status": "solved"}, f"{RUN}/5/0")
-    reopened = await run(desk, "tickets.reopen", {"ticket_id": "TIC-2001", "status": "open"}, f"{RUN}/6/0")
-    assert (reopened["previous_status"], reopened["status"]) == ("solved", "open")
+    done = await run(desk, "tickets.set_status", {"ticket_id": "TIC-2001", "status": "solved"}, f"{RUN}/5/0")
+    back: JsonObject = {
+        "ticket_id": "TIC-2001", "status": "open", "expected_status": "solved", "undoes_version": done["version"],
+    }  # fmt: skip
+    restored = await run(desk, "tickets.restore_status", back, f"{RUN}/6/0")
+    assert (restored["previous_status"], restored["status"]) == ("solved", "open")
+    with pytest.raises(Rejected, match="somebody decided anew"):
+        await run(desk, "tickets.restore_status", back, f"{RUN}/7/0")
     assert [row["status"] for row in backoffice.books()["refunds"] if row["run"] != "seed"] == ["reversed"]
 
 
