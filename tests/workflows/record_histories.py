@@ -12,8 +12,9 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from contracts.canonical import digest, run_id_for
+from contracts.command import CommandRefusal, CommandRefused, EndRun, Pause, Resume
 from contracts.event import EventOrigin, RunRequest
-from contracts.outcome import RunReport
+from contracts.outcome import OutcomeReason, RunReport
 from contracts.vote import Verdict
 from incidents.export import export_text, parse_history
 from incidents.history import fetch_history
@@ -21,6 +22,8 @@ from settings.sources import ROOT
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import ENDPOINT, TENANT, Installation, installed
+from tests.operating import obeyed, paused, release, resume_freed, switch_on
+from tests.workflows.clerk import clerks
 from tests.workflows.test_long_runs import impatient_temporal
 from tests.workflows.test_safe_ends import SCRIPT
 from tests.workflows.variants import MAY_CIRCLE, agents_with, models_with
@@ -31,6 +34,7 @@ __all__ = ["impatient_temporal"]
 HISTORIES = Path(__file__).parent / "histories"
 SMALL, LARGE, INJECTED = "TIC-2001", "TIC-2002", "TIC-2003"
 LONG_STEPS = 12
+NOT_ALLOWED = CommandRefused(refusal=CommandRefusal.NOT_ALLOWED)
 Handle = WorkflowHandle[AgentRun, RunReport]
 
 
@@ -88,6 +92,28 @@ async def lost_answer(installation: Installation) -> Handle:
     return await installation.start({"ticket_id": SMALL})
 
 
+async def resumed(installation: Installation) -> Handle:
+    """Halted by a switch, resumed when it is released; an order of somebody without the role is refused."""
+    thrown = await switch_on(installation, "tool", "payments.issue_refund")
+    handle = await installation.start({"ticket_id": SMALL})
+    pause = await paused(handle)
+    assert await obeyed(installation, handle, Resume(), roles=("view",)) == NOT_ALLOWED
+    await release(installation, thrown)
+    await resume_freed(installation, handle, pause.number)
+    return handle
+
+
+async def ended_paused(installation: Installation) -> Handle:
+    """Paused by an operator while people decide, and ended."""
+    handle = await installation.start({"ticket_id": LARGE})
+    request = await installation.open_request(handle)
+    await obeyed(installation, handle, Pause())
+    await installation.vote(handle, request, "fay", verdict=Verdict.DENY, reason="No photograph of the damage")
+    await paused(handle)
+    await obeyed(installation, handle, EndRun(), reason="the customer called")
+    return handle
+
+
 SCENES: dict[str, Callable[[Installation], Awaitable[Handle]]] = {
     "completed_small_refund": small,
     "completed_approved_refund": approved,
@@ -95,6 +121,8 @@ SCENES: dict[str, Callable[[Installation], Awaitable[Handle]]] = {
     "escalated_denied_refund": denied,
     "escalated_injected_ticket": injected,
     "cancelled_while_waiting": cancelled,
+    "cancelled_while_paused": ended_paused,
+    "completed_after_a_halt": resumed,
     "failed_safe_not_admitted": not_admitted,
 }
 """File name, which begins with the outcome, and what happens."""
@@ -120,6 +148,55 @@ async def test_record_a_run_of_several_executions(
         handle = await installation.start({"ticket_id": SMALL, "mode": "loops"}, trusted=("ticket_id", "mode"))
         await handle.result()
         assert await _write(installation, handle.id, "escalated_long_run") > 1
+
+
+CIRCLES = {
+    "identical": ("look", {"identical": 3}),
+    "alternating": ("turns", {"alternating": 2}),
+    "errors": ("flaky", {"errors": 3}),
+    "no_news": ("look", {"no_news": 3}),
+    "no_progress": ("mixed", {"no_progress": 4}),
+}
+"""Kind of circle, mode of the clerk, and the limit that finds it."""
+
+
+@pytest.mark.parametrize("kind", CIRCLES)
+async def test_record_a_circle(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path], kind: str,
+) -> None:  # fmt: skip
+    mode, loops = CIRCLES[kind]
+    async with clerks(
+        tmp_path, database.url, temporal_address, backoffice, credential_key[0],
+        limits={"loops": {**MAY_CIRCLE, **loops}}, of_tenant={"breaker": {"failures": 1_000}},
+    ) as clerk:  # fmt: skip
+        clerk.fails["flaky"] = 1_000
+        report = await clerk.run(mode)
+        assert report.reason is OutcomeReason.LOOP
+        await _write(clerk.installation, report.run_id, f"escalated_circle_{kind}")
+
+
+async def test_record_limits_that_were_met(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path],
+) -> None:  # fmt: skip
+    of_run = {"tool_calls": 2, "on_exceeded": "ask", "loops": MAY_CIRCLE}
+    async with clerks(
+        tmp_path / "raised", database.url, temporal_address, backoffice, credential_key[0], limits=of_run
+    ) as clerk:
+        handle = await clerk.start("pay")
+        request = await clerk.installation.open_request(handle)
+        await clerk.installation.vote(handle, request, "lena")
+        again = await clerk.installation.open_request(handle)
+        await clerk.installation.vote(handle, again, "lena", verdict=Verdict.DENY, reason="That is enough")
+        await handle.result()
+        await _write(clerk.installation, handle.id, "escalated_raised_limit")
+    async with clerks(
+        tmp_path / "drafts", database.url, temporal_address, backoffice, credential_key[0],
+        limits={"tool_calls": 5, "on_exceeded": "draft_only", "loops": MAY_CIRCLE},
+    ) as clerk:  # fmt: skip
+        report = await clerk.run("pay")
+        await _write(clerk.installation, report.run_id, "completed_drafts_only")
 
 
 async def _write(installation: Installation, run_id: str, name: str) -> int:
