@@ -15,11 +15,17 @@ async def pause_run(engine: Engine, request: PauseRun) -> PauseKept:
     agent = await engine.definition(request.tenant, request.definition)
     entry = RunPaused(step=request.step, pause=request.pause)
     state = await keep_pause(engine.db, request, agent.name, entry.model_dump_json())
-    return PauseKept(state=cast('Literal["paused", "free", "over"]', state))
+    return PauseKept(step=request.step, pause=request.pause, state=cast('Literal["paused", "free", "over"]', state))
 
 
 async def note_order(engine: Engine, request: NoteOrder) -> OrderNoted:
     """Note an order that was obeyed; again, nothing more is written."""
     entry = OrderObeyed(step=request.step, order=request.order, pause=request.pause, by=request.by)
     state = await store_note_order(engine.db, request, entry.model_dump_json())
-    return OrderNoted(state=cast('Literal["noted", "stored"]', state))
+    return OrderNoted(
+        step=request.step,
+        order=request.order,
+        pause=request.pause,
+        by=request.by,
+        state=cast('Literal["noted", "stored"]', state),
+    )

@@ -90,7 +90,7 @@ async def throw(
         by=by,
         tenants=where,
     )
-    _LOG.warning("kill switch %d: %s %s of %s by %s", thrown.switch_id, asked.scope, asked.target, tenant, by)
+    _LOG.info("kill switch %d: %s %s of %s by %s", thrown.switch_id, asked.scope, asked.target, tenant, by)
     return thrown
 
 
@@ -112,7 +112,7 @@ async def release(
         released = await release_switch(cursor, tenant=found.tenant, switch_id=switch_id, by=by, reason=reason.strip())
     if released is None:
         return Refused(why=f"Switch {switch_id} was released by somebody else just now.")
-    _LOG.warning("kill switch %d released by %s of %s", switch_id, by, tenant)
+    _LOG.info("kill switch %d released by %s of %s", switch_id, by, tenant)
     return Released(switch=released)
 
 

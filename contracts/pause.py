@@ -31,8 +31,10 @@ class PauseRun(Record):
 
 
 class PauseKept(Record):
-    """Result of `pause_run`."""
+    """Result of `pause_run`. It echoes the pause: history records results of local activities, not their inputs."""
 
+    step: int
+    pause: OpenPause
     state: Literal["paused", "free", "over"]
     """`free`: what halted it holds no more, so there is nothing to wait for. `over`: this pause has ended before."""
 
@@ -51,8 +53,12 @@ class NoteOrder(Record):
 
 
 class OrderNoted(Record):
-    """Result of `note_order`."""
+    """Result of `note_order`, with the order."""
 
+    step: int
+    order: Literal["resume", "end", "hand_over"]
+    pause: int | None
+    by: Who
     state: Literal["noted", "stored"]
     """`stored`: an earlier attempt wrote it."""
 

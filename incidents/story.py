@@ -124,7 +124,7 @@ class StoryTurn(Record):
     ended_s: float | None
     attempts: int
     fault: Fault | None
-    kind: Literal["thinking", "calls", "finish", "malformed", "limit_reached", "failed"]
+    kind: Literal["thinking", "calls", "finish", "malformed", "limit_reached", "halted", "failed"]
     detail: str = ""
     """Of a finish its result, of a malformed answer the problem, of a limit its name."""
     text: str = ""
