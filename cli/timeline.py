@@ -121,6 +121,8 @@ def _turn(key: str, number: int, turn: StoryTurn, *, full: bool) -> Iterator[Lin
             said, style = f"an answer that cannot be used ({turn.detail})", "yellow"
         case "limit_reached":
             said, style = f"no call was made: the limit {turn.detail} is met", "red"
+        case "halted":
+            said, style = f"no call was made: halted by {turn.detail}", "yellow"
         case "finish":
             said, style = (
                 ("finished: done", "green") if turn.detail == "done" else ("handed over to a person", "yellow")

@@ -13,7 +13,6 @@ from temporalio.client import WorkflowHandle
 
 from contracts.canonical import digest, run_id_for
 from contracts.command import CommandRefusal, CommandRefused, EndRun, Pause, Resume
-from contracts.command import CommandRefusal, CommandRefused, EndRun, Pause, Resume
 from contracts.event import EventOrigin, RunRequest
 from contracts.outcome import OutcomeReason, RunReport
 from contracts.vote import Verdict
@@ -23,7 +22,6 @@ from settings.sources import ROOT
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import ENDPOINT, TENANT, Installation, installed
-from tests.operating import obeyed, paused, release, resume_freed, switch_on
 from tests.operating import obeyed, paused, release, resume_freed, switch_on
 from tests.workflows.clerk import clerks
 from tests.workflows.test_long_runs import impatient_temporal
@@ -36,7 +34,6 @@ __all__ = ["impatient_temporal"]
 HISTORIES = Path(__file__).parent / "histories"
 SMALL, LARGE, INJECTED = "TIC-2001", "TIC-2002", "TIC-2003"
 LONG_STEPS = 12
-NOT_ALLOWED = CommandRefused(refusal=CommandRefusal.NOT_ALLOWED)
 NOT_ALLOWED = CommandRefused(refusal=CommandRefusal.NOT_ALLOWED)
 Handle = WorkflowHandle[AgentRun, RunReport]
 
@@ -117,28 +114,6 @@ async def ended_paused(installation: Installation) -> Handle:
     return handle
 
 
-async def resumed(installation: Installation) -> Handle:
-    """Halted by a switch, resumed when it is released; an order of somebody without the role is refused."""
-    thrown = await switch_on(installation, "tool", "payments.issue_refund")
-    handle = await installation.start({"ticket_id": SMALL})
-    pause = await paused(handle)
-    assert await obeyed(installation, handle, Resume(), roles=("view",)) == NOT_ALLOWED
-    await release(installation, thrown)
-    await resume_freed(installation, handle, pause.number)
-    return handle
-
-
-async def ended_paused(installation: Installation) -> Handle:
-    """Paused by an operator while people decide, and ended."""
-    handle = await installation.start({"ticket_id": LARGE})
-    request = await installation.open_request(handle)
-    await obeyed(installation, handle, Pause())
-    await installation.vote(handle, request, "fay", verdict=Verdict.DENY, reason="No photograph of the damage")
-    await paused(handle)
-    await obeyed(installation, handle, EndRun(), reason="the customer called")
-    return handle
-
-
 SCENES: dict[str, Callable[[Installation], Awaitable[Handle]]] = {
     "completed_small_refund": small,
     "completed_approved_refund": approved,
@@ -146,8 +121,6 @@ SCENES: dict[str, Callable[[Installation], Awaitable[Handle]]] = {
     "escalated_denied_refund": denied,
     "escalated_injected_ticket": injected,
     "cancelled_while_waiting": cancelled,
-    "cancelled_while_paused": ended_paused,
-    "completed_after_a_halt": resumed,
     "cancelled_while_paused": ended_paused,
     "completed_after_a_halt": resumed,
     "failed_safe_not_admitted": not_admitted,
