@@ -1,7 +1,7 @@
 """Cases beside an agent's policy: read from its folder and decided as the gate would decide them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +14,7 @@ from contracts.base import JsonObject, Record
 from contracts.decision import AuthorizationRequest, DecisionRecord
 from contracts.model import ModelChoice, Provider
 from contracts.tool import Tool
+from contracts.undo import undo_identity_of
 from policy.bundle import Bundle
 from policy.case import CaseFacts, PolicyCase, PolicyCases
 from policy.decide import decide
@@ -115,23 +116,21 @@ def _check_names(cases: PolicyCases, lines: Lines) -> None:
         seen.add(case.name)
 
 
-def run_cases(registry: Registry, name: str, bundle: Bundle) -> list[CaseResult]:
-    """Decide every case of an agent under a bundle; empty where it has no cases.
+def run_cases(registry: Registry, name: str, bundle: Bundle, cases: CasesFile | None = None) -> Iterator[CaseResult]:
+    """Decide every case of an agent under a bundle: these cases, or those of its folder; none where it has none.
 
     Raises:
         AgentRefused: no such agent, or its folder has errors.
         CasesMistake: the file is not usable.
     """
     agent = registry.agent(name)
-    found = read_cases(agent.folder)
+    found = cases or read_cases(agent.folder)
     if found is None:
-        return []
+        return
     pinned = registry.pin(name, dict.fromkeys(agent.file.models, NO_MODEL), {})
     file = f"{agent.folder.parent.name}/{name}/{CASES_FILE}"
-    return [
-        _run(bundle, agent, pinned, found.cases, case, file, line)
-        for case, line in zip(found.cases.cases, found.lines, strict=True)
-    ]
+    for case, line in zip(found.cases.cases, found.lines, strict=True):
+        yield _run(bundle, agent, pinned, found.cases, case, file, line)
 
 
 def _run(
@@ -175,6 +174,13 @@ def _request(
         return f"no tool `{case.call}` in this folder"
     try:
         facts = CaseFacts.model_validate({**cases.facts.model_dump(), **case.facts})
+        if case.undo:
+            undoing: dict[str, object] = {
+                "name": undo_identity_of(agent.name),
+                "required_steps": {},
+                "forbidden_after": {},
+            }
+            pinned = pinned.model_copy(update=undoing)
         arguments = {**cases.arguments.get(case.call, {}), **case.arguments}
         return case_request(bundle, pinned, tool, arguments, facts, case.provenance)
     except ValidationError as error:

@@ -66,6 +66,8 @@ class PolicyCase(Record):
     """Where arguments came from, where that is not `trusted`."""
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     """Only what differs from the file's `facts`."""
+    undo: bool = False
+    """Decided for the identity that takes back what the agent did."""
     granted: str = ""
     """The rung of the ladder that is held; empty: none."""
     expect: str = Field(min_length=1, max_length=63)
