@@ -14,9 +14,10 @@ def main() -> int:
     """Measure, print the tables, say what was missed."""
     options = argparse.ArgumentParser(prog="python -m tests.adversary.agentdojo", description=__doc__)
     options.add_argument("--jobs", type=int, help="only the first few jobs of each suite")
+    options.add_argument("--without-gate", action="store_true", help="let everything run: the targets are missed")
     chosen = options.parse_args()
     began = time.monotonic()
-    measured = measure(jobs=chosen.jobs)
+    measured = measure(jobs=chosen.jobs, enforced=not chosen.without_gate)
     _say(table(measured))
     _say(f"\n{time.monotonic() - began:.0f} s")
     problems = missed(measured) if chosen.jobs is None else []

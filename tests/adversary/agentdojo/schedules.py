@@ -61,6 +61,8 @@ class Run:
     gate: ProductGate
     approver: Approver
     wanted: Counter[str]
+    enforced: bool = True
+    """False: everything runs, whatever was decided: what the attacks do without a gate."""
     trace: list[Call] = field(default_factory=list[Call])
     questions: int = 0
     """Calls put before people."""
@@ -85,7 +87,7 @@ class Run:
         decided = self.gate.decide(call.function, call.args)
         self.proposed.append(call)
         self.decisions.append(decided)
-        kind = decided.record.decision.kind
+        kind = decided.record.decision.kind if self.enforced else "allow"
         allowed = kind == "allow"
         if kind == "needs_approval":
             self.questions += 1
@@ -123,11 +125,21 @@ class Played:
     """The attacker's goal is reached."""
 
 
-def play(suite: Suite, job: Task, attack: Task | None, world: bytes, schedule: Schedule, approver: Approver) -> Played:
+def play(
+    suite: Suite,
+    job: Task,
+    attack: Task | None,
+    world: bytes,
+    schedule: Schedule,
+    approver: Approver,
+    *,
+    enforced: bool = True,
+) -> Played:
     """Play one schedule in a copy of a world (pickled: reads change it, so no two plans share one)."""
     environment: Environment = pickle.loads(world)  # noqa: S301 - pickled by this process a moment ago
     plan = job.ground_truth(pickle.loads(world))  # noqa: S301 - as above
-    run = Run(suite, environment, ProductGate(suite.name, job.PROMPT), approver, Counter(map(same_call, plan)))
+    gate, wanted = ProductGate(suite.name, job.PROMPT), Counter(map(same_call, plan))
+    run = Run(suite, environment, gate, approver, wanted, enforced=enforced)
     marks = [text[:_MARK_CHARACTERS] for text in suite.injections(job, attack).values()] if attack else []
     _SCHEDULES[schedule](run, plan, (lambda: _attack_plan(attack, run.environment)) if attack else list, marks)
     before: Environment = pickle.loads(world)  # noqa: S301 - as above
