@@ -17,7 +17,6 @@ __all__ = [
     "SwitchRow",
     "SwitchScope",
     "Thrown",
-    "admitted_since",
     "find_switch",
     "list_switches",
     "receipts_of",
@@ -172,17 +171,6 @@ async def under_way(cursor: AsyncCursor[DictRow], tenant: str, limit: int = MAX_
         "select u.*, u.state as now from under_way(%s) u order by since, run_id, step, call limit %s", (tenant, limit)
     )
     return tuple(Receipt.model_validate(row) for row in await cursor.fetchall())
-
-
-async def admitted_since(cursor: AsyncCursor[DictRow], tenant: str, since: datetime) -> tuple[int, datetime | None]:
-    """How many calls were admitted by decisions that began after a moment; and when the last one before it began."""
-    await cursor.execute(
-        """select count(*) filter (where at > %(since)s) as after, max(at) filter (where at <= %(since)s) as last
-           from audit where tenant = %(tenant)s and kind = 'decided' and body::json ->> 'verdict' = 'admitted'""",
-        {"tenant": tenant, "since": since},
-    )
-    row = await cursor.fetchone()
-    return (int(row["after"]), row["last"]) if row else (0, None)
 
 
 def _switch(row: DictRow) -> SwitchRow:
