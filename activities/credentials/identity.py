@@ -14,6 +14,8 @@ __all__ = ["CREDENTIAL_LIFETIME_S", "CallIdentity", "Credential", "CredentialIss
 CREDENTIAL_LIFETIME_S = 120
 """How long a credential may be used; at most 300 s by decision."""
 _PART_MIN_CHARS = 20
+_SECRET_MIN_CHARS = 8
+"""What is shorter is no secret, and would be found in honest answers."""
 
 
 class CallIdentity(Record):
@@ -52,8 +54,8 @@ class Credential:
         """What a service answered, without the credential or a part of it that is long enough to be told apart."""
         secret = self.value.rpartition(" ")[2]
         parts = [secret, *(part for part in secret.split(".") if len(part) >= _PART_MIN_CHARS)]
-        for part in parts:
-            for form in {part, dumps(part)[1:-1]}:
+        for part in (part for part in parts if len(part) >= _SECRET_MIN_CHARS):
+            for form in {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1]}:
                 answer = answer.replace(form.encode(), b"[credential]")
         return answer
 
