@@ -70,6 +70,33 @@ async def add_people(database: Database, *people: Person) -> None:
             await add_account(cursor, new, PASSWORD)
 
 
+_PROVENANCE: dict[str, JsonObject] = {
+    "order_id": {
+        "label": "trusted",
+        "source": "crm.read_ticket#2",
+        "path": "order_id",
+        "how": "exact",
+        "via": "crm.read_ticket#2 has it beside ticket_id 'tck_502': the event states it at data.ticket_id",
+        "also": "crm.read_ticket#2 body",
+    },
+    "amount_minor": {
+        "label": "trusted",
+        "source": "orders.get_status#4",
+        "path": "total_minor",
+        "how": "exact",
+    },
+    "currency": {"label": "trusted", "source": "orders.get_status#4", "path": "currency", "how": "exact"},
+    "reason_code": {"label": "model", "source": "", "path": "", "how": ""},
+    "note": {
+        "label": "untrusted",
+        "source": "crm.read_ticket#2",
+        "path": "body",
+        "how": "inside",
+        "parts": [{"label": "untrusted", "part": "www.example.test", "source": "crm.read_ticket#2"}],
+    },
+}
+
+
 def refund_view(run_id: str, **changes: Any) -> ApprovalView:  # noqa: ANN401 - any field of the view
     """What the agent asks: a refund of EUR 480.00 for a late order."""
     values: JsonObject = {
@@ -107,31 +134,7 @@ def refund_view(run_id: str, **changes: Any) -> ApprovalView:  # noqa: ANN401 - 
         tool_description="Refund an order to the customer's original payment method.",
         tier=3,
         arguments=values,
-        provenance={
-            "order_id": {
-                "label": "trusted",
-                "source": "crm.read_ticket#2",
-                "path": "order_id",
-                "how": "exact",
-                "via": "crm.read_ticket#2 has it beside ticket_id 'tck_502': the event states it at data.ticket_id",
-                "also": "crm.read_ticket#2 body",
-            },
-            "amount_minor": {
-                "label": "trusted",
-                "source": "orders.get_status#4",
-                "path": "total_minor",
-                "how": "exact",
-            },
-            "currency": {"label": "trusted", "source": "orders.get_status#4", "path": "currency", "how": "exact"},
-            "reason_code": {"label": "model", "source": "", "path": "", "how": ""},
-            "note": {
-                "label": "untrusted",
-                "source": "crm.read_ticket#2",
-                "path": "body",
-                "how": "inside",
-                "parts": [{"label": "untrusted", "part": "www.example.test", "source": "crm.read_ticket#2"}],
-            },
-        },
+        provenance=_PROVENANCE,
         before={"refunded_minor": 0, "refundable_minor": 48_000, "status": "delivered", "currency": "EUR"},
         after={"refunded_minor": 48_000, "refundable_minor": 0, "status": "delivered", "currency": "EUR"},
         resource_type="Order",
