@@ -1,6 +1,7 @@
 """Runs that stand still: by a switch, by an operator, by a disabled agent; and how they go on or end."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,27 @@ from contracts.command import (
 from contracts.outcome import Outcome, OutcomeReason
 from contracts.snapshot import RunSnapshot
 from store.pauses import open_pauses
-from tests.installation import TENANT, Installation
-from tests.operating import Handle, freed, obeyed, paused, release, resume_freed, switch_on
+from tests.conftest import DatabaseAddresses
+from tests.examples.server import Server
+from tests.installation import TENANT, Installation, installed
+from tests.operating import (
+    Handle,
+    command_to,
+    freed,
+    obeyed,
+    paused,
+    release,
+    resume_freed,
+    send,
+    soon,
+    switch_on,
+)
+from tests.workflows.test_long_runs import impatient_temporal
+from tests.workflows.variants import agents_with
+from workers.run_worker import run_worker
 from workflows.agent_run import AgentRun
+
+__all__ = ["impatient_temporal"]
 
 SMALL, ASKS = "TIC-2001", "TIC-2006"
 REFUND = "payments.issue_refund"
@@ -144,3 +163,107 @@ async def test_a_paused_run_is_resumed_once_however_often_it_is_told(installatio
     assert sorted(answer.kind for answer in answers) == ["accepted", *["refused"] * 4]
     await obeyed(installation, handle, EndRun())
     assert (await handle.result()).outcome is Outcome.CANCELLED
+
+
+@pytest.mark.req("H8", "D3")
+async def test_a_worker_that_dies_while_a_run_is_paused_changes_nothing(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path],
+) -> None:  # fmt: skip
+    async with installed(
+        tmp_path, database.url, temporal_address, backoffice, credential_key[0], worker=False
+    ) as installation:
+        async with run_worker(installation.client, installation.engine):
+            thrown = await switch_on(installation, "tool", REFUND)
+            handle = await installation.start({"ticket_id": SMALL})
+            pause = await paused(handle)
+        # No worker: the order waits in the history, and the next worker builds the run anew from it.
+        await release(installation, thrown)
+        command = command_to(
+            handle.id, Resume(because="released", pause=pause.number), issuer="countersign", strength="service"
+        )
+        await handle.signal(AgentRun.command, installation.signer.sign_command(command))
+        async with run_worker(installation.client, installation.engine):
+            assert (await handle.result()).outcome is Outcome.COMPLETED
+        assert len(installation.refunds()) == 1
+        assert len(await chain(installation, handle, "paused")) == 1
+
+
+@pytest.mark.req("H8", "D3")
+@pytest.mark.parametrize("halted", [True, False], ids=["halted", "by an operator"])
+async def test_a_paused_run_continues_as_new_and_is_still_paused(
+    tmp_path: Path, database: DatabaseAddresses, impatient_temporal: str, backoffice: Server,
+    credential_key: tuple[Path, Path], *, halted: bool,
+) -> None:  # fmt: skip
+    async with installed(tmp_path, database.url, impatient_temporal, backoffice, credential_key[0]) as installation:
+        thrown = await switch_on(installation, "tool", REFUND) if halted else None
+        handle = await installation.start({"ticket_id": SMALL})
+        if not halted:
+            assert await obeyed(installation, handle, Pause()) == CommandAccepted()
+        before = await paused(handle)
+        first = (await handle.describe()).run_id
+        known = command_to(handle.id, Pause(), reason="")
+        noise = installation.signer.sign_command(known)
+
+        async def moved_on() -> str | None:
+            await handle.signal(AgentRun.command, noise)
+            now = (await handle.describe()).run_id
+            return now if now != first else None
+
+        await soon(moved_on, "the run did not continue as new")
+        assert await paused(handle) == before
+        # It knows what it was told before: the same words change nothing in the new execution either.
+        assert await send(handle, noise, known.command_id) == CommandRefused(refusal=CommandRefusal.REASON_MISSING)
+        if thrown is not None:
+            await release(installation, thrown)
+            assert await resume_freed(installation, handle, before.number) == CommandAccepted()
+        else:
+            assert await obeyed(installation, handle, Resume()) == CommandAccepted()
+        assert (await handle.result()).outcome is Outcome.COMPLETED
+        assert len(installation.refunds()) == 1
+        assert len(await chain(installation, handle, "paused")) == 1
+
+
+@pytest.mark.req("H8", "D2")
+async def test_a_run_that_is_paused_at_its_age_limit_ends_safely(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path],
+) -> None:  # fmt: skip
+    async with installed(
+        tmp_path, database.url, temporal_address, backoffice, credential_key[0],
+        agents_dir=agents_with(tmp_path, limits={"age_s": 3}),
+    ) as installation:  # fmt: skip
+        await switch_on(installation, "tool", REFUND)
+        handle = await installation.start({"ticket_id": SMALL})
+        await paused(handle)
+        report = await handle.result()
+        assert (report.outcome, report.reason) == (Outcome.ESCALATED, OutcomeReason.LIMIT_REACHED)
+        assert installation.refunds() == []
+        async with installation.db.tenant(TENANT) as cursor:
+            assert await open_pauses(cursor, TENANT) == ()
+
+
+@pytest.mark.req("B1", "H8")
+async def test_a_pause_is_no_working_time(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path],
+) -> None:  # fmt: skip
+    async with installed(
+        tmp_path, database.url, temporal_address, backoffice, credential_key[0],
+        agents_dir=agents_with(tmp_path, limits={"active_s": 2}),
+    ) as installation:  # fmt: skip
+        thrown = await switch_on(installation, "tool", REFUND)
+        handle = await installation.start({"ticket_id": SMALL})
+        pause = await paused(handle)
+
+        async def long_enough() -> bool | None:
+            async with installation.db.tenant(TENANT) as cursor:
+                await cursor.execute(
+                    "select 1 from pauses where run_id = %s and paused_at < now() - interval '2500 ms'", (handle.id,)
+                )
+                return True if await cursor.fetchone() else None
+
+        await soon(long_enough, "time stands still")
+        await release(installation, thrown)
+        await resume_freed(installation, handle, pause.number)
+        assert (await handle.result()).outcome is Outcome.COMPLETED
