@@ -51,6 +51,11 @@ NEEDS: dict[str, str] = {
     "POST /api/stop/{switch_id}/release": "kill",
     "POST /api/runs/{run_id}/orders": "kill",
     "POST /api/runs/{run_id}/doubts": "undo",
+    "GET /doubts": "view",
+    "GET /doubts/{run_id}/{step}/{call}": "view",
+    "POST /doubts/{run_id}/{step}/{call}/resolution": "undo",
+    "GET /api/doubts": "view",
+    "POST /api/doubts/{run_id}/{step}/{call}/resolution": "undo",
 }
 """Every other route, and the role it needs."""
 
@@ -58,18 +63,22 @@ _VALUES = {
     "request_id": "apr-" + "a" * 26,
     "run_id": "run-" + "a" * 26,
     "switch_id": "1",
+    "step": "1",
+    "call": "0",
 }
 _FORMS = {
     "POST /requests/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no, thanks"},
     "POST /stop": {"scope": "run", "target": "run-" + "b" * 26, "reason": "a table test"},
     "POST /stop/{switch_id}/release": {"reason": "a table test"},
     "POST /runs/{run_id}/orders": {"order": "pause", "reason": "a table test"},
+    "POST /doubts/{run_id}/{step}/{call}/resolution": {"verdict": "abandon", "reason": "a table test"},
 }
 _BODIES: dict[str, object] = {
     "POST /api/approvals/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
     "POST /api/stop": {"scope": "run", "target": "run-" + "b" * 26, "reason": "a table test"},
     "POST /api/stop/{switch_id}/release": {"reason": "a table test"},
     "POST /api/runs/{run_id}/orders": {"order": {"kind": "pause"}, "reason": "a table test"},
+    "POST /api/doubts/{run_id}/{step}/{call}/resolution": {"verdict": "abandon", "reason": "a table test"},
     "POST /api/runs/{run_id}/doubts": {
         "order": {"kind": "resolve_unknown", "step": 1, "call": 0}, "reason": "a table test"
     },

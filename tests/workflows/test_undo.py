@@ -1,21 +1,30 @@
 """Taking runs back in the back office's books: planned from the ledger, ordered by an operator, under policy."""
 
 import json
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHandle
 
 from activities.undo_plan import make_plan
+from contracts.base import JsonObject
 from contracts.call import EffectState
-from contracts.canonical import run_id_for
+from contracts.canonical import digest, run_id_for
 from contracts.outcome import Outcome, OutcomeReason, RunReport
-from contracts.undo import UndoPlan, undo_identity_of
+from contracts.undo import UNDO_PLANNER, UndoPlan, undo_identity_of
+from contracts.vote import Verdict
+from incidents.history import fetch_history
+from incidents.replay import Same, replay
+from incidents.tell import tell
 from store.accounts import NewAccount, add_account
 from store.effects import list_effects
 from store.runs import load_run
 from store.undo import NewOrder, UndoOrder, find_order, order_undo
-from tests.installation import PASSWORD, TENANT, Installation
+from tests.conftest import DatabaseAddresses
+from tests.examples.server import Server
+from tests.installation import PASSWORD, TENANT, Installation, installed
+from workers.run_worker import run_worker
 from workers.undo_runs import start_undo
 from workflows.agent_run import AgentRun
 
@@ -66,14 +75,14 @@ async def ledger(installation: Installation, run_id: str) -> list[tuple[str, str
 
 
 def ticket_status(installation: Installation, ticket: str = SMALL) -> str:
-    found: Any = installation.backoffice.admin("GET", "/tickets")
-    (row,) = [row for row in found["tickets"] if row["ticket_id"] == ticket]
+    (row,) = [row for row in installation.backoffice.books()["tickets"] if row["ticket_id"] == ticket]
     return str(row["status"])
 
 
 async def test_a_refund_and_a_ticket_are_taken_back_in_reverse_order(installation: Installation) -> None:
     handle = await finished_run(installation)
     done = await ledger(installation, handle.id)
+    assert ticket_status(installation) == "solved"
     plan = await plan_for(installation, handle.id)
     assert [item.tool for item in plan.items] == [tool for tool, _ in reversed(done)]
     undo, order = await ordered(installation, handle.id)
@@ -84,6 +93,7 @@ async def test_a_refund_and_a_ticket_are_taken_back_in_reverse_order(installatio
     assert (report.outcome, report.reason) == (Outcome.COMPLETED, OutcomeReason.DONE), report
     (refund,) = installation.refunds()
     assert refund["status"] == "reversed"
+    assert ticket_status(installation) == "open"
     assert all(state == EffectState.SUCCEEDED for _, state in await ledger(installation, undo.id))
     row = await load_run(installation.db, TENANT, undo.id)
     assert row is not None
@@ -93,3 +103,106 @@ async def test_a_refund_and_a_ticket_are_taken_back_in_reverse_order(installatio
     assert {item.verdict for item in (await plan_for(installation, handle.id)).items} == {"undone"}
     assert order.plan_digest
     assert json.loads(order.plan)["of_run"] == handle.id
+
+
+@pytest.mark.req("T5")
+async def test_what_people_deny_stands_and_the_report_says_so(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    undo, _ = await ordered(installation, handle.id)
+    request = await installation.open_request(undo)
+    assert request.requirement.needs
+    await installation.vote(undo, request, "lena", verdict=Verdict.DENY, reason="the customer is owed this")
+    report = await undo.result()
+    assert (report.outcome, report.reason) == (Outcome.ESCALATED, OutcomeReason.HANDED_OVER)
+    assert [refund["status"] for refund in installation.refunds()] == ["succeeded"]
+    assert "Not taken back: payments.issue_refund" in report.content.summary
+    assert "the customer is owed this" in report.content.summary
+    # What nobody has to be asked about was taken back nevertheless.
+    done = [tool for tool, state in await ledger(installation, undo.id) if state == EffectState.SUCCEEDED]
+    assert "payments.reverse_refund" not in done
+    assert report.content.packet is not None
+    verdicts = {item.tool: item.verdict for item in (await plan_for(installation, handle.id)).items}
+    assert verdicts["payments.issue_refund"] == "undo"
+
+
+@pytest.mark.req("T5")
+async def test_a_plan_that_the_ledger_has_left_behind_is_refused(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    stale = await plan_for(installation, handle.id)
+    undo, _ = await ordered(installation, handle.id)
+    await installation.vote(undo, await installation.open_request(undo), "lena")
+    assert (await undo.result()).outcome is Outcome.COMPLETED
+    again, _ = await ordered(installation, handle.id, number=1, plan=stale)
+    report = await again.result()
+    assert (report.outcome, report.reason) == (Outcome.FAILED_SAFE, OutcomeReason.NOT_ADMITTED)
+    assert len(installation.refunds()) == 1
+
+
+@pytest.mark.req("T5", "T4")
+async def test_a_doubt_must_be_cleared_before_it_can_be_undone(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    async with installation.db.tenant(TENANT) as cursor:
+        await cursor.execute(
+            "update effects set state = 'unknown' where run_id = %s and tool = 'payments.issue_refund'", (handle.id,)
+        )
+    plan = await plan_for(installation, handle.id)
+    assert [item.tool for item in plan.in_doubt] == ["payments.issue_refund"]
+    assert "effects resolve" in plan.in_doubt[0].why
+    undo, _ = await ordered(installation, handle.id, plan=plan)
+    assert (await undo.result()).reason is OutcomeReason.NOT_ADMITTED
+    assert [refund["status"] for refund in installation.refunds()] == ["succeeded"]
+
+
+@pytest.mark.req("T5", "D1")
+async def test_an_undo_run_outlives_its_worker_and_a_lost_answer(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path],
+) -> None:  # fmt: skip
+    """The worker ends while people are asked; under the next one the answer to the reversal is lost on its way."""
+    async with installed(
+        tmp_path, database.url, temporal_address, backoffice, credential_key[0], worker=False
+    ) as installation:
+        async with run_worker(installation.client, installation.engine):
+            handle = await finished_run(installation)
+            undo, _ = await ordered(installation, handle.id)
+            request = await installation.open_request(undo)
+        lost: JsonObject = {
+            "method": "POST", "path_regex": "reversal$", "mode": "timeout_after_effect", "seconds": 1,
+        }  # fmt: skip
+        backoffice.admin("POST", "/faults", lost)
+        async with run_worker(installation.client, installation.engine):
+            await installation.vote(undo, request, "lena")
+            report = await undo.result()
+        assert (report.outcome, report.reason) == (Outcome.COMPLETED, OutcomeReason.DONE), report
+        assert [refund["status"] for refund in installation.refunds()] == ["reversed"]
+
+
+@pytest.mark.req("T5")
+async def test_nobody_can_start_an_undo_that_no_operator_ordered(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    plan = await plan_for(installation, handle.id)
+    run_id = run_id_for(TENANT, "undo", handle.id, "7")
+    forged = UndoOrder.model_validate(
+        {
+            "tenant": TENANT, "run_id": run_id, "of_run": handle.id, "of_step": None, "agent": "support_refund_undo",
+            "username": "ulla", "person": "ulla", "reason": "because", "plan": plan.model_dump_json(),
+            "plan_digest": digest(plan), "ordered_at": datetime.now(UTC), "started_at": None,
+        }
+    )  # fmt: skip
+    await start_undo(installation.client, installation.settings.temporal_task_queue, forged, store_wait_s=20)
+    report = await installation.client.get_workflow_handle_for(AgentRun.run, run_id).result()
+    assert (report.outcome, report.reason) == (Outcome.FAILED_SAFE, OutcomeReason.NOT_ADMITTED)
+
+
+@pytest.mark.req("T5")
+async def test_the_history_of_an_undo_run_tells_and_replays(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    undo, _ = await ordered(installation, handle.id)
+    await installation.vote(undo, await installation.open_request(undo), "lena")
+    await undo.result()
+    history = await fetch_history(installation.client, undo.id)
+    story = tell(history)
+    assert [call.tool for step in story.steps for call in step.calls][-1] == "payments.reverse_refund"
+    assert {turn.served_model for step in story.steps for turn in step.turns} == {UNDO_PLANNER}
+    assert story.findings == ()
+    assert isinstance(await replay(history), Same)
