@@ -198,7 +198,7 @@ class ModelCaller:
                 agent=agent.name,
                 first_tool=first,
                 values_after=values_after,
-                zone=self._gate.zone_of(request.tenant, agent.name, first or ""),
+                zone=self._gate.zone_of(request.tenant),
             ),
         )
         if settled.kind == "lost":

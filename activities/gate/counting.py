@@ -7,7 +7,6 @@ import time
 from activities.engine import Engine
 from activities.gate.visit import Visit
 from contracts.tool import Effect, Tier, Tool
-from policy.bundle import BundleError
 from policy.destinations import refused_destination
 from policy.limits import ceilings
 from store.journal import AdmissionRequest
@@ -20,7 +19,6 @@ __all__ = [
     "unused_s",
     "wall_s",
     "with_limits",
-    "zone_of",
 ]
 
 LONGEST_WAIT_S = 120.0
@@ -49,16 +47,13 @@ def unused_s(reserved_s: int, began_s: float) -> int:
     return max(reserved_s - math.ceil(time.monotonic() - began_s), 0)
 
 
-def zone_of(engine: Engine, tenant: str, tool: Tool | None) -> str | None:
-    """Whose midnight ends the day, where a policy looks at what the day has counted; else None."""
-    return engine.limits.tenant(tenant).timezone if tool is not None and _policy_sees_the_day(engine) else None
-
-
-def with_limits(engine: Engine, visit: Visit, tool: Tool, request: AdmissionRequest) -> AdmissionRequest:
+def with_limits(
+    engine: Engine, visit: Visit, tool: Tool, request: AdmissionRequest, *, sees_the_day: bool
+) -> AdmissionRequest:
     """The request with everything that the call is counted against."""
-    run, sees = ceilings(visit.agent.limits), _policy_sees_the_day(engine)
+    run = ceilings(visit.agent.limits)
     text, rated = engine.limits.for_tool(
-        visit.request.tenant, visit.request.definition, visit.agent, tool, seen_by_day=sees
+        visit.request.tenant, visit.request.definition, visit.agent, tool, seen_by_day=sees_the_day
     )
     return dataclasses.replace(
         request,
@@ -67,16 +62,8 @@ def with_limits(engine: Engine, visit: Visit, tool: Tool, request: AdmissionRequ
         wall_s=wall_s(tool),
         limits=text,
         rated=rated,
-        decided_on=visit.loaded.today if sees else None,
+        decided_on=visit.loaded.today if sees_the_day else None,
     )
-
-
-def _policy_sees_the_day(engine: Engine) -> bool:
-    """Whether a decision may depend on what the day has counted; what cannot be asked may."""
-    try:
-        return engine.bundles.current().sees_the_day
-    except (BundleError, OSError):
-        return True
 
 
 def refusal_of_destination(engine: Engine, visit: Visit, tool: Tool) -> str:

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from activities.engine import Engine, engine_fault
 from activities.gate.alerts import alert_of_denial
 from activities.gate.breaker import Breakers
-from activities.gate.counting import drafts_only_refusal, refusal_of_destination, turn, with_limits, zone_of
+from activities.gate.counting import drafts_only_refusal, refusal_of_destination, turn, with_limits
 from activities.gate.finish import TAKEN_OVER
 from activities.gate.foreseen import Foreseen
 from activities.gate.judgement import Judgement, judge
@@ -39,6 +39,7 @@ __all__ = ["Gate"]
 
 MAX_ROUNDS = 32
 """How often one visit starts over because the run, the agent or the ledger changed under it."""
+_THE_DAY = Admission(kind="stale", fence=0, effect_fence=0, detail="today")
 
 
 class Gate:
@@ -49,6 +50,7 @@ class Gate:
         self._values = RunValues()
         self._foreseen = Foreseen()
         self._breakers = Breakers(engine)
+        self._sees_the_day = False
 
     def values_known(self, tenant: str, run_id: str) -> int:
         """Sequence number up to which the recorded values of a run are indexed here."""
@@ -85,10 +87,9 @@ class Gate:
                 repeated = not repeated
         raise ApplicationError(f"step {request.step} call {request.call} is worked on elsewhere", type=RUN_TAKEN_OVER)
 
-    def zone_of(self, tenant: str, agent: str, tool: str) -> str | None:
-        """Whose midnight ends the day, of a tool whose calls policy sees by day; else None."""
-        live = self._engine.registry.live(agent)
-        return zone_of(self._engine, tenant, live.tools.get(tool) if live else None)
+    def zone_of(self, tenant: str) -> str | None:
+        """Whose midnight ends the day, where policies look at what the day has counted; else None."""
+        return self._engine.limits.tenant(tenant).timezone if self._sees_the_day else None
 
     async def _load(self, request: ExecuteTool) -> Visit:
         agent = await self._engine.definition(request.tenant, request.definition)
@@ -96,7 +97,7 @@ class Gate:
         key = key_of(request)
         loaded = self._foreseen.take(key, known) or await load_call(
             self._engine.db, key, agent=agent.name, tool=request.tool, values_after=known,
-            zone=self.zone_of(request.tenant, agent.name, request.tool),
+            zone=self.zone_of(request.tenant),
         )  # fmt: skip
         if loaded is None:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
@@ -132,6 +133,9 @@ class Gate:
             if barred is not None:
                 return barred
             judgement = await judge(self._engine, visit, tool, repeated=repeated)
+            self._sees_the_day = judgement.sees_the_day
+            if judgement.sees_the_day and visit.loaded.today is None:
+                return _THE_DAY  # a policy began to look at the day: it is read, and decided again
         except ValueError as error:
             return await self._settle(visit, CallStatus.REFUSED, f"{tool.name} cannot take these arguments: {error}")
         return await self._act(visit, tool, judgement, repeated=repeated, resend=resend)
@@ -201,7 +205,11 @@ class Gate:
             audit=_decided(visit, "admitted", None, "", judgement),
             effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
         )
-        admission = await admit_call(self._engine.db, visit.key, with_limits(self._engine, visit, tool, asked))
+        admission = await admit_call(
+            self._engine.db,
+            visit.key,
+            with_limits(self._engine, visit, tool, asked, sees_the_day=judgement.sees_the_day),
+        )
         match admission.kind:
             case "admitted" if verdict == "write":
                 return await perform_write(self._engine, visit, tool, admission, record)

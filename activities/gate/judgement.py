@@ -3,12 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from psycopg import AsyncCursor
-from psycopg.rows import DictRow
 from pydantic import ValidationError
 
+from activities.emergencies import lifted
 from activities.engine import Engine
 from activities.gate.visit import Visit
+from activities.grants import Counted, count_votes
 from activities.outgoing import outgoing_of
 from contracts.agent import Stage
 from contracts.approval import ApprovalBasis
@@ -18,13 +18,13 @@ from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, Nee
 from contracts.outgoing import Outgoing
 from contracts.run_activities import ApprovalOpened
 from contracts.tool import Tool
-from contracts.vote import Grant, Vote, VoteAccepted
+from contracts.vote import Grant
 from policy.bundle import Bundle, BundleError
 from policy.checks import decide_with_checks
 from policy.decide import decide
 from policy.provenance import Trace
 from policy.request import CallFacts, UserFacts, authorization_request
-from policy.votes import judge_vote, quorum, read_vote, satisfied
+from policy.votes import satisfied
 from store.accounts import find_account
 from store.approvals import find_request
 from store.checks import verdicts_of
@@ -45,6 +45,8 @@ class Judgement:
     """Why a presented grant does not hold; empty when it holds or none was presented."""
     request_id: str | None = None
     """The approval request whose grant was used."""
+    sees_the_day: bool = False
+    """Whether a policy that decided may have looked at what the tenant's day has counted."""
 
 
 async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> Judgement:
@@ -63,14 +65,20 @@ async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> 
         return Judgement(_refused(request, f"the policies cannot be used: {error}"[:500]), traces)
     request = authorization_request(facts, visit.agent, tool, visit.arguments, traces, bundle.tiers)
     record = await _decided(engine, visit, bundle, request)
+    if record.decision.kind != "allow":
+        lifts = await lifted(engine, visit.request.tenant, visit.agent.name, tool.name)
+        if lifts:
+            facts = facts.model_copy(update={"break_glass": lifts})
+            request = authorization_request(facts, visit.agent, tool, visit.arguments, traces, bundle.tiers)
+            record = await _decided(engine, visit, bundle, request)
     if visit.request.grant is None or record.decision.kind != "needs_approval":
-        return Judgement(record, traces)
+        return Judgement(record, traces, sees_the_day=bundle.sees_the_day)
     asked = record.decision
     void, rungs, persons = await _check_grant(engine, visit, bundle, asked, visit.request.grant)
     if void:
-        return Judgement(record, traces, void=void)
+        return Judgement(record, traces, void=void, sees_the_day=bundle.sees_the_day)
     granted = await _decided(engine, visit, bundle, request, rungs, persons)
-    return Judgement(granted, traces, request_id=visit.request.grant.request_id)
+    return Judgement(granted, traces, request_id=visit.request.grant.request_id, sees_the_day=bundle.sees_the_day)
 
 
 async def _decided(
@@ -184,31 +192,13 @@ async def _check_grant(
             sla_at=int(stored.sla_at.timestamp()),
             expires_at=int(stored.expires_at.timestamp()),
         )
-        accepted: list[Vote] = []
-        for signed in grant.votes:
-            vote = read_vote(signed, visit.agent.vote_keys)
-            if not isinstance(vote, Vote):
-                return f"a vote does not verify: {vote.value}", (), 0
-            groups = await _current_groups(cursor, vote)
-            current = vote.model_copy(update={"groups": tuple(sorted(set(vote.groups) & groups))})
-            verdict = judge_vote(
-                current, opened=opened, run_id=request.run_id, tenant=request.tenant,
-                interested=stored.interested, accepted=accepted, now_s=min(vote.voted_at, visit.loaded.now_s),
-            )  # fmt: skip
-            if not isinstance(verdict, VoteAccepted):
-                return f"a vote does not count any more: {verdict.refusal.value}", (), 0
-            accepted.append(current)
-    if not quorum(asked.requirement, accepted):
-        return "the approvers no longer meet the requirement", (), 0
-    return "", satisfied(bundle.ladder.rungs, accepted), len(accepted)
-
-
-async def _current_groups(cursor: AsyncCursor[DictRow], vote: Vote) -> frozenset[str]:
-    """Groups of the approver as they are now; none for an account that is gone, disabled or another person's."""
-    account = await find_account(cursor, vote.tenant, vote.subject)
-    if account is None or account.disabled or account.person != vote.person or "approve" not in account.roles:
-        return frozenset()
-    return frozenset(account.groups)
+        counted = await count_votes(
+            cursor, grant.votes, opened=opened, keys=visit.agent.vote_keys, tenant=request.tenant,
+            run_id=request.run_id, interested=stored.interested, now_s=visit.loaded.now_s,
+        )  # fmt: skip
+    if not isinstance(counted, Counted):
+        return counted, (), 0
+    return "", satisfied(bundle.ladder.rungs, counted.votes), len(counted.votes)
 
 
 def _difference(visit: Visit, asked: NeedsApproval, basis: ApprovalBasis) -> str:

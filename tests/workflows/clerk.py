@@ -77,8 +77,12 @@ class Clerk:
 async def clerks(
     folder: Path, database_url: str, temporal_address: str, backoffice: Server, credential_key: Path,
     *, limits: Mapping[str, Any] | None = None, of_tenant: Mapping[str, Any] | None = None,
+    policy: str = "",
 ) -> AsyncGenerator[Clerk]:  # fmt: skip
-    """Install the clerk. `limits` are its own for one run, `of_tenant` what `limits.yaml` says of the tenant."""
+    """Install the clerk.
+
+    `limits` are its own for one run; `of_tenant` is what `limits.yaml` says of the tenant; `policy` is added.
+    """
     root = folder / "agents"
     shutil.copytree(_FOLDER, root / "clerk", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "__init__.py").write_text('"""The clerk."""\n')
@@ -86,6 +90,8 @@ async def clerks(
     content = yaml.safe_load(file.read_text())
     content["limits"] |= dict(limits or {})
     file.write_text(yaml.safe_dump(content, sort_keys=False))
+    with (root / "clerk" / "policy.cedar").open("a") as own:
+        own.write(policy)
     limits_file = folder / "limits.yaml"
     limits_file.write_text(yaml.safe_dump({"tenants": {TENANT: dict(of_tenant or {})}}))
     async with installed(

@@ -1,5 +1,6 @@
 """Limits in whole runs: circles, raises, drafts, days, rates, cut-off tools, destinations, reads served again."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -129,6 +130,21 @@ async def test_a_days_money_is_never_passed(install: Install) -> None:
         row = await clerk.row(report.run_id)
     assert row["detail"] == "limit tenant_day.money.EUR"
     assert clerk.calls["pay"] == 3
+
+
+@pytest.mark.req("P3", "T6")
+@pytest.mark.parametrize("condition", ["context.calls_today >= 4", "context.money_today_minor > 1500"])
+async def test_a_policy_over_the_day_holds_for_runs_side_by_side(install: Install, condition: str) -> None:
+    policy = f"""
+@id("clerk-day")
+@reason("That is enough for today.")
+forbid (principal, action == Action::"clerk.pay", resource) when {{ principal.name == "clerk" && {condition} }};
+"""
+    async with install(policy=policy) as clerk:
+        reports = await asyncio.gather(*(clerk.run("pay") for _ in range(4)))
+        told = [await clerk.told(report.run_id) for report in reports]
+    assert clerk.calls["pay"] == 4
+    assert all(any("That is enough for today. (clerk-day)" in words for words in each) for each in told)
 
 
 @pytest.mark.req("T6", "B3")
