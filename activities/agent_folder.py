@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from activities.agent_checks import check_mistakes, read_checks
 from activities.agent_policy import policy_mistakes
-from activities.agent_tools import ToolsImportError, ToolsModule, import_tools, tool_place
+from activities.agent_tools import ToolsImportError, ToolsModule, import_tools, tool_place, unknown_labels
 from activities.agent_yaml import AgentYaml, parse_agent_yaml
 from activities.finding import Finding
 from activities.models.schemas import tool_schema
@@ -262,7 +262,7 @@ def _check_tools(found: AgentFolder, module: ToolsModule) -> None:
         if tool.compensation and tool.compensation not in module.tools:
             message = f"is undone by `{tool.compensation}`, which tools.py does not define"
             found.report_tool(tool, "compensation-unknown", message, "Define that tool, or correct the name.")
-        for label in {path.partition(".")[0] for path in tool.labels} - set(tool.output_model.model_fields):
+        for label in unknown_labels(tool):
             message = f"labels `{label}`, which {tool.output_model.__name__} does not have"
             found.report_tool(tool, "label-unknown", message, "Label a field of the output.")
         try:

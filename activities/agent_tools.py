@@ -6,16 +6,17 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 import agents
-from contracts.base import Digest
+from contracts.base import Digest, JsonObject
 from contracts.canonical import digest, digest_bytes
 from contracts.tool import Tool
 
@@ -27,6 +28,7 @@ __all__ = [
     "schema_digest",
     "source_digest",
     "tool_place",
+    "unknown_labels",
 ]
 
 AGENTS_FOLDER = Path(next(iter(agents.__path__))).resolve()
@@ -100,6 +102,32 @@ def _schema_digest(arguments: type[BaseModel], output: type[BaseModel]) -> Diges
     return digest(
         {"arguments": arguments.model_json_schema(), "output": output.model_json_schema(mode="serialization")}
     )
+
+
+def unknown_labels(tool: Tool) -> list[str]:
+    """Labels of fields that the output does not have: a misspelt one would leave the field trusted."""
+    schema = cast("JsonObject", tool.output_model.model_json_schema(mode="serialization"))
+    definitions = cast("JsonObject", schema.get("$defs", {}))
+    return [path for path in tool.labels if not _leads(path.split("."), schema, definitions)]
+
+
+def _leads(keys: Sequence[str], schema: JsonValue, definitions: JsonObject) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    if "$ref" in schema:
+        return _leads(keys, definitions[str(schema["$ref"]).rsplit("/", 1)[-1]], definitions)
+    options = schema.get("anyOf")
+    if isinstance(options, list):
+        return any(_leads(keys, option, definitions) for option in options)
+    if "items" in schema:
+        return _leads(keys, schema["items"], definitions)
+    if not keys:
+        return True
+    fields = schema.get("properties")
+    if isinstance(fields, dict):
+        return keys[0] in fields and _leads(keys[1:], fields[keys[0]], definitions)
+    # Free-form content has no fields that could be told.
+    return schema.get("type", "object") == "object"
 
 
 def tool_place(tool: Tool) -> tuple[Path, int]:
