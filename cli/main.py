@@ -28,6 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.events": ("send", "events"),
         "cli.approvals": ("approvals",),
         "cli.runs": ("runs",),
+        "cli.break_glass": ("break-glass",),
         "cli.kill": ("kill",),
         "cli.policy": ("policy",),
         "cli.effects": ("effects",),

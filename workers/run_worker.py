@@ -9,6 +9,7 @@ from temporalio.worker import Worker
 
 from activities.bundles import Bundles, load_ladder
 from activities.credentials import Issuers
+from activities.emergencies import EmergencyActivities
 from activities.engine import Engine
 from activities.limits import LimitsBook
 from activities.models import aclose_all
@@ -78,7 +79,7 @@ def run_worker(client: Client, engine: Engine) -> Worker:
         client,
         task_queue=engine.settings.temporal_task_queue,
         workflows=list(WORKFLOWS),
-        activities=RunActivities(engine).all(),
+        activities=[*RunActivities(engine).all(), *EmergencyActivities(engine).all()],
         workflow_runner=sandbox(),
         max_concurrent_activities=_MAX_ACTIVITIES,
         max_concurrent_local_activities=_MAX_ACTIVITIES,

@@ -11,11 +11,12 @@ from temporalio.worker.workflow_sandbox._in_sandbox import InSandbox
 from temporalio.worker.workflow_sandbox._runner import _Instance  # pyright: ignore[reportPrivateUsage] - the SDK offers no other place
 
 from workflows.agent_run import AgentRun
+from workflows.break_glass import BreakGlass
 from workflows.undo_run import UndoRun
 
 __all__ = ["WORKFLOWS", "sandbox"]
 
-WORKFLOWS: Sequence[type] = (AgentRun, UndoRun)
+WORKFLOWS: Sequence[type] = (AgentRun, UndoRun, BreakGlass)
 _PASSED_THROUGH = (
     "contracts", "policy", "pydantic", "pydantic_core", "joserfc", "cryptography", "rfc8785", "cedarpy",
     "workflows.ballot", "workflows.calls", "workflows.checking", "workflows.endings", "workflows.halts",

@@ -3,6 +3,7 @@
 from store.tables.access import Account, AgentState, Session, VoteKey
 from store.tables.approval import ApprovalRequest, VoteRow
 from store.tables.check import CheckRow
+from store.tables.emergency import EmergencyRow
 from store.tables.identity import AgentChange, CredentialKey, Revocation
 from store.tables.inbox import Alarm, InboxRow
 from store.tables.limits import Breaker, CachedRead, Counter, RateWindow
@@ -26,6 +27,7 @@ __all__ = [
     "CredentialKey",
     "Definition",
     "EffectRow",
+    "EmergencyRow",
     "InboxRow",
     "JournalRow",
     "MessageRow",

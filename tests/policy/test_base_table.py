@@ -71,6 +71,8 @@ class Cell:
     tainted: bool = False
     """Whether an argument may come from untrusted content."""
     identity: str = "alone"
+    glass: str = ""
+    """What an open emergency lifts."""
 
 
 def expected(cell: Cell) -> str:
@@ -83,17 +85,18 @@ def expected(cell: Cell) -> str:
         return "deny"
     if cell.identity == "for one who may not" and cell.tier >= 2:
         return "deny"
-    if cell.missing or cell.tier > cell.ceiling or cell.stage is Stage.OFF:
+    if cell.missing or (cell.tier > cell.ceiling and cell.glass != "tier-ceiling") or cell.stage is Stage.OFF:
         return "deny"
     if not permitted(cell) or cell.outgoing == "block":
         return "deny"
     drafts = cell.tier <= 1
-    if cell.write and cell.stage in {Stage.SHADOW, Stage.READ_ONLY}:
+    stage = Stage.LIMITED_AUTONOMY if cell.glass == "stage" else cell.stage
+    if cell.write and stage in {Stage.SHADOW, Stage.READ_ONLY}:
         return "deny"
-    if cell.write and cell.stage is Stage.DRAFTS and not drafts:
+    if cell.write and stage is Stage.DRAFTS and not drafts:
         return "deny"
-    persons = {3: 1, 4: 2}.get(cell.tier, 0)
-    if cell.write and (cell.repeated or (cell.stage is Stage.GATED_WRITES and not drafts)):
+    persons = {3: 0 if cell.glass == "approval" else 1, 4: 2}.get(cell.tier, 0)
+    if cell.write and (cell.repeated or (stage is Stage.GATED_WRITES and not drafts)):
         persons = max(persons, 1)
     if cell.outgoing == "ask" or (cell.write and cell.tainted and not drafts):
         persons = max(persons, 1)
@@ -132,11 +135,17 @@ def cells() -> list[Cell]:
     low = [replace(cell, ceiling=ceiling) for cell in best for ceiling in range(4)]
     pairs = [one | other for one, other in itertools.combinations(walls, 2)]
     sent = [replace(cell, outgoing=action) for cell in best for action in ("ask", "block")]
+    broken = [
+        replace(cell, glass=glass, **day)
+        for cell in best
+        for glass in ("stage", "tier-ceiling", "approval")
+        for day in ({}, {"ceiling": 1}, *({"stage": stage} for stage in Stage), *walls)
+    ]
     walled = [replace(cell, **wall) for wall in walls for cell in best]
     both = [replace(cell, **wall) for wall in pairs for cell in best]
     # What is rare comes first: a mistake is noticed sooner.
     random.Random(7).shuffle(common := [*weighed, *whom, *both])
-    random.Random(8).shuffle(rare := [*walled, *low, *sent])
+    random.Random(8).shuffle(rare := [*walled, *low, *sent, *broken])
     return [*rare, *common]
 
 
@@ -157,6 +166,7 @@ def asked(cell: Cell) -> AuthorizationRequest:
             "missing_steps": ["desk.read"] if cell.missing else [],
             "halted": cell.halted,
             "outgoing_action": cell.outgoing,
+            "break_glass": [cell.glass] if cell.glass else [],
             "forbidden_after": ["desk.read"] if cell.after else [],
             "tainted_arguments": ["key"] if cell.tainted else [],
             "run_age_s": 3_601 if cell.expired else 3_600,

@@ -22,7 +22,7 @@ grant select, insert, update on counters, rate_windows to countersign_app;
 grant select, insert, update on vote_keys, credential_keys to countersign_app;
 grant select, insert on revocations, agent_changes to countersign_app;
 grant select, insert on switch_receipts, run_reads to countersign_app;
-grant select, insert, update on checks, commands, pauses, undo_orders to countersign_app;
+grant select, insert, update on checks, emergencies, commands, pauses, undo_orders to countersign_app;
 
 -- The dispatchers see every tenant, but only what waits to be delivered.
 grant select, update on inbox, votes to countersign_dispatch;
@@ -36,7 +36,7 @@ declare
 begin
     foreach name in array array['definitions', 'runs', 'run_state', 'messages', 'journal', 'effects', 'audit', 'inbox',
         'alarms', 'approval_requests', 'votes', 'agent_states', 'agent_changes', 'revocations', 'switches', 'accounts',
-        'switch_receipts', 'run_reads', 'checks', 'commands', 'pauses', 'undo_orders',
+        'switch_receipts', 'run_reads', 'checks', 'emergencies', 'commands', 'pauses', 'undo_orders',
         'sessions', 'notices', 'breakers', 'cached_reads', 'counters', 'rate_windows']
     loop
         execute format('alter table %I enable row level security', name);

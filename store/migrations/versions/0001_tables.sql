@@ -238,6 +238,34 @@ CREATE UNIQUE INDEX effects_open_deed ON effects (tenant, tool, natural_key) WHE
 
 CREATE INDEX effects_unknown ON effects (tenant, updated_at) WHERE state in ('in_flight', 'unknown');
 
+CREATE TABLE emergencies (
+    tenant VARCHAR NOT NULL,
+    emergency_id VARCHAR NOT NULL,
+    scope VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    tools VARCHAR[] DEFAULT '{}' NOT NULL,
+    lifts VARCHAR[] DEFAULT '{}' NOT NULL,
+    approvers VARCHAR NOT NULL,
+    minutes INTEGER NOT NULL,
+    reason VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    requested_by VARCHAR NOT NULL,
+    requested_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    approved_by VARCHAR[] DEFAULT '{}' NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    ended_by VARCHAR,
+    reviewed_by VARCHAR,
+    reviewed_at TIMESTAMP WITH TIME ZONE,
+    review VARCHAR,
+    PRIMARY KEY (tenant, emergency_id)
+);
+
+CREATE INDEX emergencies_open ON emergencies (tenant, agent) WHERE state = 'open';
+
+CREATE UNIQUE INDEX emergencies_one ON emergencies (tenant, scope) WHERE state in ('requested', 'open');
+
 CREATE TABLE inbox (
     tenant VARCHAR NOT NULL,
     endpoint VARCHAR NOT NULL,
