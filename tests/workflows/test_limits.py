@@ -1,13 +1,14 @@
 """Limits in whole runs: circles, raises, drafts, days, rates, cut-off tools, destinations, reads served again."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.limits_of_run import limits_of_run
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.vote import Verdict, VoteAccepted
 from store.limits import day_usage, list_breakers, run_usage
@@ -25,8 +26,9 @@ def install(
     tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
     credential_key: tuple[Path, Path],
 ) -> Install:  # fmt: skip
-    def installing(**changes: Mapping[str, Any]) -> AbstractAsyncContextManager[Clerk]:
-        return clerks(tmp_path, database.url, temporal_address, backoffice, credential_key[0], **changes)
+    def installing(**changes: object) -> AbstractAsyncContextManager[Clerk]:
+        given: dict[str, Any] = changes
+        return clerks(tmp_path, database.url, temporal_address, backoffice, credential_key[0], **given)
 
     return installing
 
@@ -155,6 +157,7 @@ async def test_a_tool_without_answers_is_cut_off_and_waited_for(install: Install
         report = await clerk.run("flaky")
         waits = [entry for entry in await clerk.entries(report.run_id, "decided") if entry["status"] == "retry_after"]
         usage = await run_usage(clerk.installation.db, TENANT, report.run_id)
+        shown = await limits_of_run(clerk.installation.db, TENANT, report.run_id)
         breakers = await list_breakers(clerk.installation.db, TENANT)
         async with clerk.installation.db.tenant(TENANT) as cursor:
             await cursor.execute("select kind from alarms where subject = 'clerk.flaky' order by alarm_id")
@@ -168,6 +171,10 @@ async def test_a_tool_without_answers_is_cut_off_and_waited_for(install: Install
     assert usage is not None
     assert usage.limit_changes["doubts"] == 2
     assert usage.limit_changes["tool_calls"] == -49 - 24
+    assert shown is not None
+    (calls,) = [limit for limit in shown[0] if limit.limit == "tool_calls"]
+    assert (calls.used, calls.left, calls.cap) == (3, 24, 27)
+    assert shown[1] == ["shrunk 2 times: each doubtful result or malformed answer took half of what was left"]
 
 
 @pytest.mark.req("T6")
