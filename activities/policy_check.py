@@ -1,6 +1,6 @@
 """Every mistake in every file that decides: base policy, agents' policies and cases, overlays, ladder, tiers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -34,11 +34,7 @@ def check_policies(settings: Settings) -> list[Finding]:
     if ladder is None:
         return found
     agents = read_agents(settings.agents_dir, ladder)
-    tools = {name: tool for agent in agents if not agent.errors for name, tool in agent.tools.items()}
-    try:
-        schema = cedar_schema(tools.values())
-    except SchemaError as error:
-        return [*found, _finding("tools", 1, "policy-schema", str(error), "Correct the tool's arguments.")]
+    schema = _schema(agents)
     base = BASE_POLICY.read_text("utf-8")
     found += [
         _of_bundle(finding, "policy-base")
@@ -47,6 +43,18 @@ def check_policies(settings: Settings) -> list[Finding]:
     for agent in agents:
         found += _of_agent(agent, base, ladder, tiers)
     return [*found, *_of_overlays(settings, schema, ladder)]
+
+
+def _schema(agents: Sequence[AgentFolder]) -> str:
+    """Of every tool that can be put before policy; `agent check` tells of the others."""
+    usable: dict[str, Tool] = {}
+    for agent in agents:
+        try:
+            cedar_schema([*usable.values(), *agent.tools.values()])
+        except SchemaError:
+            continue
+        usable |= agent.tools
+    return cedar_schema(usable.values())
 
 
 def _of_agent(agent: AgentFolder, base: str, ladder: Ladder, tiers: TierRules) -> Iterator[Finding]:

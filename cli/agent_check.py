@@ -101,7 +101,8 @@ def _tool(agent: AgentFolder, tool: Tool, tiers: TierRules) -> None:
     if tool.effect is not Effect.WRITE:
         return
     demanded = demanded_tier(tool, tiers)
-    if demanded.tier > tool.tier:
+    lasts = tool.tier is Tier.REVERSIBLE and demanded.because == ("lasting",)
+    if demanded.tier > tool.tier and not lasts:  # that one has a rule of its own
         why = " and ".join(_DEMANDS[demand] for demand in demanded.because)
         message = f"declares the tier {tool.tier.value}, but its calls have {demanded.tier.value}: {why}"
         advice = f"Declare Tier.{demanded.tier.name}, or change what demands it."

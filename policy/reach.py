@@ -33,7 +33,7 @@ class _Unknown:
 
 
 _UNKNOWN = _Unknown()
-_QUIET: Mapping[str, object] = {"halted": False, "missing_steps": (), "forbidden_after": ()}
+_QUIET: Mapping[str, object] = {"halted": False, "break_glass": (), "missing_steps": (), "forbidden_after": ()}
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,30 @@ YAML = [
     Mistake(
         "approvals-unlisted", "agent.yaml", "fallback:", "approvals: {a.b: {}}\nfallback:", "approvals:", "not listed"
     ),
+    Mistake(
+        "forbidden-unlisted",
+        "agent.yaml",
+        "fallback:",
+        "forbidden_after: {invoice_check.draft_reply: [a.b]}\nfallback:",
+        "forbidden_after:",
+        "not listed",
+    ),
+    Mistake(
+        "forbidden-required",
+        "agent.yaml",
+        "fallback:",
+        "forbidden_after: {invoice_check.draft_reply: [invoice_check.read_ticket]}\nfallback:",
+        "forbidden_after:",
+        "could never be called",
+    ),
+    Mistake(
+        "forbidden-required",
+        "agent.yaml",
+        "fallback:",
+        "forbidden_after: {invoice_check.draft_reply: [untrusted_content]}\nfallback:",
+        "forbidden_after:",
+        "after untrusted content",
+    ),
     Mistake("postcondition-missing", "agent.yaml", "reply_drafted}", "replied}", "success:", "no function `replied`"),
     Mistake("runbook-missing", "agent.yaml", "README.md", "RUNBOOK.md", "RUNBOOK.md", "missing or empty"),
     Mistake("runbook-missing", "agent.yaml", "README.md", "../../README.md", "../../README.md", "outside the folder"),
@@ -157,6 +181,31 @@ POLICY = [
         PERMIT.replace('== Action::"invoice_check.draft_reply"', 'in Action::"write"'),
         '@id("invoice-check-draft',
         "without naming a tool",
+    ),
+    Mistake(
+        "policy-principal",
+        "policy.cedar",
+        "",
+        PERMIT.replace("principal is Agent", "principal"),
+        '@id("invoice-check-draft',
+        "agents and users alike",
+    ),
+    Mistake(
+        "policy-agent",
+        "policy.cedar",
+        "",
+        PERMIT.replace("principal is Agent", "principal is User"),
+        '@id("invoice-check-draft',
+        "context.agent",
+    ),
+    Mistake(
+        "policy-unreachable",
+        "policy.cedar",
+        "",
+        PERMIT.replace('check" }', 'check" && context.tier == 3 }'),
+        '@id("invoice-check-draft',
+        "never permits",
+        "warning",
     ),
     Mistake(
         "policy-arithmetic",
@@ -245,6 +294,26 @@ def test_a_risky_tool_without_a_permit_is_named_where_the_permit_is_missing(fold
     assert found.keys() == {"policy-no-permit", "tool-irreversible", "tool-probe"}
     assert found["policy-no-permit"].file == f"agents/{NAME}/policy.cedar"
     assert found["policy-no-permit"].severity == "error"
+
+
+@pytest.mark.req("P11")
+def test_a_tier_below_what_the_rest_of_the_declaration_demands_is_said(folder: Path) -> None:
+    path = folder / "tools.py"
+    path.write_text(path.read_text("utf-8").replace("    timeout_s=15", "    customer_visible=True,\n    timeout_s=15"))
+    found = {item.rule: item for item in check(folder.parent)}
+    assert found.keys() == {"tool-tier", "policy-no-permit"}
+    assert "somebody outside sees it" in found["tool-tier"].message
+    assert "Tier.REVERSIBLE" in found["tool-tier"].advice
+    assert {item.severity for item in found.values()} == {"warning"}
+
+
+@pytest.mark.req("P7")
+def test_cases_of_a_policy_that_cannot_be_read_are_said(folder: Path) -> None:
+    (folder / "policy_tests.yaml").write_text("cases:\n  - name: one\n    call: a.b\n    expects: allow\n")
+    found = check(folder.parent)
+    assert [(item.rule, item.file, item.line) for item in found] == [
+        ("policy-cases", f"agents/{NAME}/policy_tests.yaml", 2)
+    ]
 
 
 @pytest.mark.parametrize(
