@@ -14,6 +14,7 @@ __all__ = ["READ", "WRITE", "Attempt", "model_attempt", "read_attempt", "write_a
 
 WRITE, READ = "books.move_money", "books.look_up"
 ROUNDS = 40
+KNOWN = {EffectState.SUCCEEDED, EffectState.FAILED_FINAL, EffectState.ABANDONED}
 Attempt = AsyncGenerator[str, None]
 """Yields before each statement and each sending what it is about to do."""
 
@@ -76,6 +77,10 @@ async def write_attempt(world: World, key: CallKey, deed: str, chance: random.Ra
             yield "doubt"
             if not await doubt_effect(world.db, key, '{"doubted":1}'):
                 return
+            continue
+        if effect is not None and effect.state in KNOWN:
+            yield "tell"  # a worker or a person closed the doubt: the run learns what the ledger says
+            await world.admit(key, WRITE, loaded, deed=deed, verdict="record", told='{"known":1}')
             continue
         if effect is not None and effect.state is EffectState.UNKNOWN:
             yield "probe"

@@ -88,10 +88,17 @@ from counters c, (
     from run_state s where s.run_id = any(%(runs)s)) x
 where c.scope = 'agent' and c.subject = %(agent)s"""
 
+_INTENTS = """
+select e.run_id || '/' || e.step || '/' || e.call as key, e.state, e.attempts,
+    exists (select 1 from journal j join audit a
+            on a.tenant = j.tenant and a.run_id = j.run_id and a.seq = j.decision_seq and a.kind = 'decided'
+        where j.tenant = e.tenant and j.run_id = e.run_id and j.step = e.step and j.call = e.call) as decided
+from effects e where e.run_id = any(%s)"""
+
 LEGAL = {
     ("prepared", "in_flight"), ("prepared", "unknown"), ("prepared", "failed_final"),
     ("in_flight", "succeeded"), ("in_flight", "failed_final"), ("in_flight", "unknown"),
-    ("unknown", "prepared"), ("unknown", "succeeded"), ("unknown", "failed_final"),
+    ("unknown", "prepared"), ("unknown", "succeeded"), ("unknown", "failed_final"), ("unknown", "abandoned"),
     # One statement after another, seen together after a burst:
     ("prepared", "succeeded"), ("unknown", "in_flight"),
 }  # fmt: skip
@@ -183,12 +190,25 @@ class World:
                 assert before is None or (fence >= before[1] and (before[0] != "done" or now == "done"))
                 self._seen[state["run_id"], "journal", step, call, visit] = (now, fence)
         assert all(times <= 1 for times in self.provider.deeds.values()), self.provider.deeds
+        assert all(times <= 1 for times in self.provider.done.values()), self.provider.done
+        await self._check_intents()
+
+    async def _check_intents(self) -> None:
+        """What the service did was decided and written down before, and nobody says of it that it did not happen."""
+        async with self.owner.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            rows = await (await cursor.execute(_INTENTS, (self.runs,))).fetchall()
+        intents = {row["key"]: row for row in rows}
+        for key, times in list(self.provider.done.items()):
+            if times:
+                assert intents[key]["attempts"] > 0, key
+                assert intents[key]["decided"], key
+                assert intents[key]["state"] != "failed_final", intents[key]
 
     def _moves(self, place: tuple[Any, ...], now: str, fence: int, *, burst: bool) -> None:
         before, old_fence = self._seen.get(place, (now, fence))
         assert fence >= old_fence, (place, "the fence went back")
         assert before == now or burst or (before, now) in LEGAL, (place, before, now)
-        assert before not in {"succeeded", "failed_final"} or before == now, (place, before, now)
+        assert before not in {"succeeded", "failed_final", "abandoned"} or before == now, (place, before, now)
         self._seen[place] = (now, fence)
 
     async def check_chains(self) -> None:
