@@ -148,12 +148,12 @@ class ValueIndex:
         weak = _Echoes()
         strong: list[tuple[str, str | int]] = []
         for name, part in arguments:
-            trace = self._scalar(part)
-            if not isinstance(part, bool) and isinstance(part, str | int):
-                if trace.proven:
+            # The reason that a model gives goes to no tool.
+            if name != "why" and isinstance(part, str | int) and not isinstance(part, bool):
+                if (type(part), part) in self._believed or self._stated.find(part):
                     strong.append((name, part))
                 else:
-                    weak.add(name, part, trace.label)
+                    weak.add(name, part, Origin.UNTRUSTED if self._told.find(part) else Origin.MODEL)
         kept = [known for value in values if (known := weak.without(value)) is not None]
         for value in kept:
             if value.origin is not Origin.UNTRUSTED:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from pydantic import JsonValue
@@ -139,7 +140,7 @@ class _Walk:
     def __init__(self, source: str, origin_of: Callable[[tuple[str, ...]], Origin]) -> None:
         self._source = source
         self._origin_of = origin_of
-        self._origins: dict[tuple[str, ...], Origin] = {}
+        self._fields: dict[tuple[str, ...], tuple[Origin, str]] = {}
 
     def of(self, fields: Mapping[str, JsonValue]) -> Iterator[RecordedValue]:
         """Scalars of the whole answer."""
@@ -159,13 +160,15 @@ class _Walk:
             for index, inner in enumerate(value):
                 yield from self.inside(inner, f"{path}[{index}]", keys, record)
         elif isinstance(value, str | int):
-            origin = self._origins.get(keys)
-            if origin is None:
-                origin = self._origins[keys] = self._origin_of(keys)
-            column = "".join(map(_step, keys)).removeprefix(".")
+            field = self._fields.get(keys)
+            if field is None:
+                column = "".join(map(_step, keys)).removeprefix(".")
+                field = self._fields[keys] = self._origin_of(keys), column
+            origin, column = field
             yield RecordedValue(origin, self._source, path, value, column, record)
 
 
+@lru_cache(maxsize=4_096)
 def _step(key: str) -> str:
     """A key as part of a path. One with a dot of its own is quoted, so that it reads as no other."""
     return f".{key}" if _PLAIN_KEY.fullmatch(key) or not key else f"[{json.dumps(key)}]"

@@ -51,11 +51,18 @@ class Records:
         for value in values:
             if value.origin is Origin.TRUSTED and not isinstance(value.value, bool):
                 own.setdefault(value.record, []).append(value)
+        asked = [(f"({name})", value) for name, value in asked_with]
+        cells_of = {record: [(value.column, value.value) for value in inner] for record, inner in own.items()}
         for record, inner in own.items():
-            around = [value for depth in range(1, len(record)) for value in own.get(record[:depth], ())]
-            cells = [(value.column, value.value) for value in (*inner, *around)][:_MAX_CELLS_PER_RECORD]
-            cells += [(f"({name})", value) for name, value in asked_with]
-            self._add_row(_Row(inner[0].source, tuple(cells)), len(inner))
+            cells = cells_of[record]
+            if len(record) > 1:
+                cells = [
+                    *cells,
+                    *(cell for depth in range(1, len(record)) for cell in cells_of.get(record[:depth], ())),
+                ]
+            self._add_row(
+                _Row(inner[0].source, (*cells[:_MAX_CELLS_PER_RECORD], *asked)), min(len(inner), _MAX_CELLS_PER_RECORD)
+            )
 
     def leads_to(self, value: Scalar) -> str:
         """How the event leads to a value, in words; empty when it does not."""
@@ -71,15 +78,15 @@ class Records:
         position, tool = len(self._rows), _tool(row)
         self._rows.append(row)
         for index, (column, value) in enumerate(row.cells):
-            places = self._columns.setdefault((tool, column, _key(value)), [])
+            key = _key(value)
+            places = self._columns.setdefault((tool, column, key), [])
             if not places or places[-1] != position:
                 places.append(position)
             if index < own:
-                self._places.setdefault(_key(value), []).append((position, column))
-                if isinstance(value, str) and not column.startswith("("):
-                    begun = self._stated.begins(value)
-                    if begun:
-                        self._names.setdefault((tool, column), {}).setdefault(begun[0], set()).add(value)
+                self._places.setdefault(key, []).append((position, column))
+                begun = self._stated.begins(value) if isinstance(value, str) else None
+                if begun:
+                    self._names.setdefault((tool, column), {}).setdefault(begun[0], set()).add(str(value))
 
     def _leads_to(self, value: str | int, depth: int, passed: frozenset[Key]) -> str:
         key = _key(value)

@@ -97,7 +97,7 @@ class StatedText:
 
     def begins(self, value: str) -> tuple[str, Place] | None:
         """The stated name that a value begins with, such as `External` of `External_0`."""
-        match = _NAMES.match(value)
+        match = _NAMES.match(value) if self._names else None
         head = re.split(r"[\W\d_]", match[0], maxsplit=1)[0] if match else ""
         place = self._names.get(head) if len(head) < len(value) else None
         return None if place is None else (head, place)

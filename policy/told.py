@@ -52,6 +52,16 @@ class UntrustedText:
         self._count += len(kept)
         if kept:
             self._answers.append((_APART.join(texts), starts, kept))
+            self._merge()
+
+    def _merge(self) -> None:
+        """Keep few texts, each more than twice as long as the next: searching many is what costs."""
+        while len(self._answers) > 1 and len(self._answers[-2][0]) <= 2 * len(self._answers[-1][0]):
+            last, last_starts, last_values = self._answers.pop()
+            text, starts, values = self._answers.pop()
+            shift = len(text) + 1
+            shifted = [*starts, *(start + shift for start in last_starts)]
+            self._answers.append((text + _APART + last, shifted, values + last_values))
 
     def find(self, part: Scalar) -> Told | None:
         """The first untrusted value that is, or holds, this one."""
