@@ -79,7 +79,7 @@ class Installation:
 
     async def start(
         self, data: JsonObject, *, agent: str = "support_refund", trusted: tuple[str, ...] = ("ticket_id",),
-        event_id: str = "", **request: int,
+        event_id: str = "", on_behalf_of: str | None = None, **request: int,
     ) -> WorkflowHandle[AgentRun, RunReport]:  # fmt: skip
         """Accept an event and start its run, as the intake does."""
         event = AcceptedEvent(
@@ -88,14 +88,16 @@ class Installation:
         run_id = run_id_for(TENANT, ENDPOINT, event.key)
         await accept(
             self.db,
-            Arrival(tenant=TENANT, endpoint=ENDPOINT, event=event, agent=agent, run_id=run_id, on_behalf_of=None),
+            Arrival(
+                tenant=TENANT, endpoint=ENDPOINT, event=event, agent=agent, run_id=run_id, on_behalf_of=on_behalf_of
+            ),
         )
         origin = EventOrigin(endpoint=ENDPOINT, event_id=event.key, body_digest=event.body_digest)
         return await self.client.start_workflow(
             AgentRun.run,
             RunRequest.model_validate(
                 {"tenant": TENANT, "run_id": run_id, "agent": agent, "origin": origin, "store_wait_s": 20,
-                 "model_wait_s": 20, **request}
+                 "model_wait_s": 20, "on_behalf_of": on_behalf_of, **request}
             ),
             id=run_id,
             task_queue=self.settings.temporal_task_queue,
