@@ -17,6 +17,7 @@ from store.commands import commands_of
 from store.pauses import halted_by, open_pause
 from store.run_reads import log_read, reads_of
 from store.runs import load_run
+from store.undo import orders_of
 
 __all__ = ["router"]
 
@@ -68,6 +69,7 @@ async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: s
         pause = await open_pause(cursor, visitor.tenant, run_id)
         held = await halted_by(cursor, visitor.tenant, run_id, str(run["agent"]), pause.tool if pause else "")
         commands = await commands_of(cursor, visitor.tenant, run_id)
+        orders = await orders_of(cursor, visitor.tenant, run_id)
         reads = await reads_of(cursor, visitor.tenant, run_id, 20)
         await log_read(
             cursor, tenant=visitor.tenant, run_id=run_id, reader=session.username, person=session.person, via="page",
@@ -79,6 +81,7 @@ async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: s
         "pause": pause,
         "held": held,
         "commands": commands,
+        "undone": [(order, order.read_plan) for order in orders],
         "reads": reads,
         "refusals": ORDER_REFUSALS,
         "may_stop": "kill" in session.roles and run["closed_at"] is None,

@@ -19,6 +19,7 @@ from cli.run_source import file_of, find_run, history_from_file, history_of, ope
 from cli.run_view import OUTCOME_STYLES, print_story
 from cli.run_watch import watch_run
 from cli.timeline import dollars
+from cli.undo_links import print_undo_links
 from contracts.base import Record
 from incidents.export import export_text
 from incidents.history import BrokenHistoryError, HistoryGoneError
@@ -122,10 +123,12 @@ def show(
     An open run is shown as far as it is. A FILE needs no server.
     """
     path = file_of(target)
+    settings = load_settings()
+    tenants: list[str] = []
+    run_id = ""
     if path is not None:
         history = history_from_file(path)
     else:
-        settings = load_settings()
         tenants = tenants_of(settings, tenant)
         run_id = asyncio.run(find_run(settings, target, tenants))
         asyncio.run(note_read(settings, tenants, run_id, "history"))
@@ -141,6 +144,8 @@ def show(
         print_json(story)
     else:
         print_story(console, story, full=full)
+        if path is None:
+            asyncio.run(print_undo_links(settings, tenants, run_id))
     return Exit.OK
 
 
