@@ -64,7 +64,7 @@ async def note_run(engine: Engine, request: NoteRun) -> Noted:
             audit=entry.model_dump_json(),
         ),
     )
-    return Noted(state=state)
+    return Noted(state=state, step=request.step, kind=request.kind, detail=request.detail)
 
 
 async def open_raise(engine: Engine, request: OpenRaise) -> RaiseOpened:
@@ -142,7 +142,10 @@ async def settle_raise(engine: Engine, request: SettleRaise) -> RaiseSettled:
             )
             await append_audit(cursor, request.tenant, request.run_id, "approval_closed", entry.model_dump_json())
     granted = request.state == "granted" and not refusal
-    return RaiseSettled(granted=granted, by=asked.by if granted else 0, refusal=refusal)
+    return RaiseSettled(
+        request_id=request.request_id, limit=request.limit, granted=granted, by=asked.by if granted else 0,
+        refusal=refusal,
+    )  # fmt: skip
 
 
 async def _refusal(

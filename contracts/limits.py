@@ -49,6 +49,10 @@ class Noted(Record):
 
     state: Literal["done", "stored", "closed"]
     """`stored`: an earlier attempt did it."""
+    step: int
+    kind: Literal["loop_warning", "drafts_only"]
+    detail: str = Field(max_length=300)
+    """Echoed, as is all below in this file: a history holds results of local activities, not their inputs."""
 
 
 class OpenRaise(_OfRun):
@@ -81,6 +85,8 @@ class SettleRaise(_OfRun):
 class RaiseSettled(Record):
     """Result of `settle_raise`."""
 
+    request_id: str
+    limit: str
     granted: bool
     by: int = 0
     """How much was added, in base units of the limit."""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from contracts.call import CallResult, ExecuteTool
 from contracts.event import RunRequest
+from contracts.limits import NOTE_RUN, Noted
 from contracts.outcome import RunReport
 from contracts.pause import NOTE_ORDER, PAUSE_RUN, OrderNoted, PauseKept
 from contracts.run_activities import CALL_MODEL, EXECUTE_TOOL, PIN_AGENT, Pinned
@@ -70,7 +71,7 @@ def _told(history: RunHistory, facts: Sequence[Fact]) -> Story:
         event=pinned.event if pinned else {},
         steps=_steps(facts, votes),
         strays=tuple(votes.strays),
-        notes=tuple(note for fact in facts if (note := _note(fact)) is not None),
+        notes=(*(note for fact in facts if (note := _note(fact)) is not None), *votes.raises),
         ending=_ENDINGS[ended.how] if ended else "open",
         fault=(ended.fault if ended else None) or _not_admitted(pins),
         report=RunReport.model_validate(ended.result) if ended and ended.how == "completed" else None,
@@ -96,10 +97,20 @@ def _note(fact: Fact) -> Note | None:
             return _paused(fact.at_s, PauseKept.model_validate(fact.result))
         case Activity(name=NOTE_ORDER.name, state="done"):
             return _ordered(fact.at_s, OrderNoted.model_validate(fact.result))
+        case Activity(name=NOTE_RUN.name, state="done"):
+            return _told_model(fact.at_s, Noted.model_validate(fact.result))
         case LinkEnded(how="continued"):
             return Note(at_s=fact.at_s, text="the run went on in another Temporal execution")
         case _:
             return None
+
+
+def _told_model(at_s: float, noted: Noted) -> Note:
+    words = {
+        "loop_warning": "the model was told that it goes in circles",
+        "drafts_only": "from here on the run writes drafts only; nearly used up",
+    }[noted.kind]
+    return Note(at_s=at_s, text=f"step {noted.step}: {words}: {noted.detail}"[:500])
 
 
 def _paused(at_s: float, kept: PauseKept) -> Note | None:

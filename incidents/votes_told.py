@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from contracts.event import RunRequest
+from contracts.limits import OPEN_RAISE, SETTLE_RAISE, OpenRaise, RaiseOpened, RaiseSettled
 from contracts.run_activities import (
     OPEN_APPROVAL,
     PIN_AGENT,
@@ -13,15 +14,16 @@ from contracts.run_activities import (
     OpenApproval,
     Pinned,
 )
-from contracts.vote import Grant, SignedVote, Vote, VoteAccepted, VoteRefused
+from contracts.vote import Grant, SignedVote, Verdict, Vote, VoteAccepted, VoteRefused
 from incidents.facts import Activity, Fact, LinkStarted, Signal
-from incidents.story import StoryApproval, StoryVote
+from incidents.story import Note, StoryApproval, StoryVote
 from policy.votes import read_vote
 from workflows.ballot import Ballot
 
 __all__ = ["VotesTold", "tell_votes"]
 
 _NEVER_JUDGED = "never_judged"
+_SAID = {Verdict.APPROVE: "approves", Verdict.DENY: "denies"}
 
 
 @dataclass
@@ -36,13 +38,15 @@ class VotesTold:
     """By step and call."""
     strays: list[StoryVote] = field(default_factory=list[StoryVote])
     """Votes for no request of this run."""
+    raises: list[Note] = field(default_factory=list[Note])
+    """What people were asked about limits, and said."""
 
 
 @dataclass
 class _Asked:
     """A request while it is followed."""
 
-    about: OpenApproval
+    about: OpenApproval | OpenRaise
     opened: ApprovalOpened
     opened_at_s: float
     settled: ApprovalSettled | None = None
@@ -85,7 +89,7 @@ def _steps(facts: Sequence[Fact]) -> list[tuple[tuple[int, int, int], Fact | str
     """What concerns votes, at its place: an approval's asking stands at its scheduling and again at its end."""
     steps: list[tuple[tuple[int, int, int], Fact | str]] = []
     for fact in facts:
-        if isinstance(fact, Activity) and fact.name == OPEN_APPROVAL.name:
+        if isinstance(fact, Activity) and fact.name in (OPEN_APPROVAL.name, OPEN_RAISE.name):
             steps.append(((fact.link, fact.scheduled_event, 0), "expect"))
             if fact.state != "open":
                 steps.append(((fact.link, fact.event, 1), fact))
@@ -111,6 +115,11 @@ def _follow(link: _Link, step: Fact | str, told: VotesTold) -> None:
                 link.asked[opened.request_id] = _Asked(OpenApproval.model_validate(step.input), opened, step.at_s)
         case Activity(name=SETTLE_APPROVAL.name, state="done"):
             _settled(link, step, told)
+        case Activity(name=OPEN_RAISE.name):
+            _raise_opened(link, step)
+        case Activity(name=SETTLE_RAISE.name, state="done"):
+            settled = RaiseSettled.model_validate(step.result)
+            _raise_settled(link, settled, step.at_s, told)
         case _:
             pass
 
@@ -132,12 +141,32 @@ def _vote(link: _Link, signal: Signal) -> None:
 def _settled(link: _Link, fact: Activity, told: VotesTold) -> None:
     settled = ApprovalSettled.model_validate(fact.result)
     asked = link.asked.get(settled.request_id)
-    if asked is None:
+    if asked is None or isinstance(asked.about, OpenRaise):
         return
     asked.settled, asked.settled_at_s = settled, fact.at_s
     if settled.state == "granted" and link.ballot.verdict(settled.request_id) == "granted":
         key = (asked.about.step, asked.about.call)
         told.grants.setdefault(key, []).append(link.ballot.grant(settled.request_id))
+    link.ballot.close(settled.request_id)
+
+
+def _raise_opened(link: _Link, fact: Activity) -> None:
+    opened = None if fact.state == "failed" else RaiseOpened.model_validate(fact.result).opened
+    link.ballot.open(opened, fact.at_s)
+    if opened is not None:
+        link.asked[opened.request_id] = _Asked(OpenRaise.model_validate(fact.input), opened, fact.at_s)
+
+
+def _raise_settled(link: _Link, settled: RaiseSettled, at_s: float, told: VotesTold) -> None:
+    asked = link.asked.get(settled.request_id)
+    if asked is None:
+        return
+    people = [f"{vote.display_name} {_SAID[vote.verdict]}" for _, vote in link.seen.values()
+              if vote.request_id == settled.request_id]  # fmt: skip
+    what = f"raised by {settled.by}" if settled.granted else "not raised"
+    said = "; ".join([*people, settled.refusal] if settled.refusal else people) or "nobody decided"
+    text = f"step {asked.about.step}: limit {settled.limit} {what}: {said}"
+    told.raises.append(Note(at_s=at_s, text=text[:500]))
     link.ballot.close(settled.request_id)
 
 
@@ -163,6 +192,8 @@ def _finish(link: _Link, told: VotesTold, *, over: bool) -> None:
             told.strays.append(entry)
     told.strays.extend(link.unreadable)
     for request_id, asked in link.asked.items():
+        if isinstance(asked.about, OpenRaise):
+            continue
         told.approvals.setdefault((asked.about.step, asked.about.call), []).append(
             StoryApproval(
                 request_id=request_id,
