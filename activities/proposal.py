@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from activities.models import FINISH_TOOL, plain_arguments
 from contracts.base import JsonObject
@@ -140,7 +140,7 @@ def _object(text: str) -> JsonObject | _Bad:
     if len(text.encode()) > MAX_ARGUMENT_BYTES:
         return _Bad("too_large", f"The arguments are larger than {MAX_ARGUMENT_BYTES} bytes.")
     try:
-        value: object = json.loads(text or "{}", parse_constant=_no_constant)
+        value: object = json.loads(text or "{}", parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         return _Bad("bad_json", f"The arguments are not valid JSON: {str(error)[:200]}.")
     if not isinstance(value, dict):
@@ -150,6 +150,15 @@ def _object(text: str) -> JsonObject | _Bad:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _each_once(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
+    """An object whose keys differ. Of a key that stands twice, one reader takes the first and another the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for position, (key, _) in enumerate(pairs) if key in dict(pairs[:position]))
+        raise ValueError(f"the key {twice[:80]!r} stands there twice")
+    return found
 
 
 def _errors(error: ValidationError) -> str:

@@ -82,7 +82,8 @@ async def get_status(args: OrderRef, ctx: ToolContext) -> Order:
     scopes=("refunds:write", "refunds:read", "effects:read"),
     timeout_s=15,
     resource=("Order", lambda args: args.order_id),
-    natural_key=lambda args: f"refund:{args.order_id}:{args.ticket_id}",
+    # Of the order, whatever ticket it is about: else a customer with three tickets is given back three times the cap.
+    natural_key=lambda args: f"refund:{args.order_id}",
     money=lambda args: Money(amount_minor=args.amount_minor, currency=args.currency),
     compensation="payments.reverse_refund",
     undone_with=lambda args, done: ReverseRefund(
@@ -135,6 +136,7 @@ async def reverse_refund(args: ReverseRefund, ctx: ToolContext) -> Refund:
     timeout_s=15,
     resource=("Ticket", lambda args: args.ticket_id),
     # The same words twice are one deed; a better draft is another.
+    free_text=("text",),  # an account number is no reply, even where it is all that the reply says
     natural_key=lambda args: f"draft:{args.ticket_id}:{hashlib.sha256(args.text.encode()).hexdigest()[:32]}",
     compensation="tickets.discard_draft",
     undone_with=lambda args, done: DraftRef(ticket_id=args.ticket_id, draft_id=done.draft_id),
