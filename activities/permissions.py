@@ -27,18 +27,19 @@ class SampleMissing(ValueError):  # noqa: N818 - it is one, not a fault of the p
 
 
 def permission_rows(registry: Registry, bundle: Bundle) -> list[MatrixRow]:
-    """Every agent's rows, by name.
+    """Every agent's rows, by name, each followed by those of the identity that takes back what it did.
 
     Raises:
         SampleMissing: a tool's arguments cannot be guessed.
         activities.policy_cases.CasesMistake: cases that hold samples are not usable.
     """
     rows: list[MatrixRow] = []
-    for name, agent in sorted(registry.agents.items()):
-        pinned = registry.pin(name, dict.fromkeys(agent.file.models, NO_MODEL), {})
+    for _, agent in sorted(registry.agents.items()):
         policies = [*policies_of(BASE_POLICY.read_text("utf-8")), *policies_of(agent.policy_text)]
         currencies = sorted(bundle.tiers.money) or [_PLAIN_CURRENCY]
-        rows += matrix(bundle, pinned, agent.listed(), policies, _samples(agent), currencies)
+        for acting in (agent, agent.undo_identity()):
+            pinned = registry.pin_loaded(acting, dict.fromkeys(acting.file.models, NO_MODEL), {})
+            rows += matrix(bundle, pinned, acting.listed(), policies, _samples(acting), currencies)
     return rows
 
 

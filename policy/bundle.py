@@ -150,7 +150,8 @@ def policy_findings(files: Mapping[str, str], schema: str, ladder: Ladder) -> li
     seen: dict[str, str] = {}
     for name in sorted(files):
         found = _file_findings(name, files[name], ladder, seen)
-        if not any(finding.message.startswith(_SYNTAX) for finding in found):
+        # Where there is no tool yet, no policy can be about anything.
+        if "appliesTo" in schema and not any(finding.message.startswith(_SYNTAX) for finding in found):
             found += _type_findings(name, files[name], parsed_schema)
         findings += sorted(found, key=lambda finding: finding.line)
     return findings

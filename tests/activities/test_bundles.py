@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from activities.agent_tools import AGENTS_FOLDER
 from activities.bundles import BASE_POLICY, Bundles, load_ladder
@@ -19,6 +20,7 @@ from settings import Settings
 pytestmark = pytest.mark.req("P1", "P2", "P7")
 AGENT = "support_refund"
 SETTINGS = Settings()
+STEPS = ["crm.read_ticket", "orders.get_status"]
 OVERLAY = (
     '@id("acme-small") @reason("Small ones only.") forbid (principal, action, resource) when { context.tier > 1 };'
 )
@@ -27,9 +29,14 @@ OVERLAY = (
 class Office:
     """A copy of every file that decides."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **changes: object) -> None:
         self.agents = folder / "agents"
         shutil.copytree(AGENTS_FOLDER / AGENT, self.agents / AGENT, ignore=shutil.ignore_patterns("__pycache__"))
+        definition = self.agents / AGENT / "agent.yaml"
+        required = {"payments.issue_refund": STEPS[1:]}
+        definition.write_text(
+            yaml.safe_dump({**yaml.safe_load(definition.read_text()), **changes, "required_steps": required})
+        )
         self.base = folder / "base.cedar"
         self.ladder = folder / "ladder.yaml"
         self.tiers = folder / "tiers.yaml"
@@ -46,15 +53,15 @@ class Office:
     def policy(self) -> Path:
         return self.agents / AGENT / "policy.cedar"
 
-    def decided(self, amount_minor: int = 2_490, tenant: str = "acme") -> Decision:
-        """About a refund."""
+    def decided(self, **changes: object) -> Decision:
+        """About a small refund; `changes` are to the facts."""
         bundle = self.bundles.current()
         agent = self.registry.agents[AGENT]
         pinned = self.registry.pin(AGENT, dict.fromkeys(agent.file.models, NO_MODEL), {})
         cases = read_cases(agent.folder)
         assert cases is not None
-        facts = cases.cases.facts.model_dump() | {"tenant": tenant}
-        arguments = {**cases.cases.arguments["payments.issue_refund"], "amount_minor": amount_minor}
+        facts = cases.cases.facts.model_dump() | changes
+        arguments = cases.cases.arguments["payments.issue_refund"]
         tool = agent.tools["payments.issue_refund"]
         request = case_request(bundle, pinned, tool, arguments, CaseFacts.model_validate(facts), {})
         return decide(bundle, request).decision
@@ -140,3 +147,24 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read(office: Office
     os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
     other.replace(office.policy)
     assert office.bundles.current().digest != first.digest
+
+
+@pytest.mark.req("P5")
+@pytest.mark.parametrize(
+    ("after", "facts", "kind"),
+    [
+        ("tickets.reply_draft", {"completed": [*STEPS, "tickets.reply_draft"]}, "deny"),
+        ("tickets.reply_draft", {"completed": STEPS}, "allow"),
+        ("untrusted_content", {"tainted": True}, "deny"),
+        ("untrusted_content", {"tainted": False}, "allow"),
+        ("payments.issue_refund", {"completed": [*STEPS, "payments.issue_refund"]}, "deny"),
+    ],
+)
+def test_a_forbidden_combination_is_denied_whoever_approves(
+    tmp_path: Path, after: str, facts: dict[str, object], kind: str
+) -> None:
+    office = Office(tmp_path, forbidden_after={"payments.issue_refund": [after]})
+    decision = office.decided(**facts)
+    assert decision.kind == kind
+    if decision.kind == "deny":
+        assert [reason.policy for reason in decision.reasons] == ["base-forbidden-after"]

@@ -95,6 +95,10 @@ def test_every_finding_is_told_and_nothing_is_built() -> None:
     assert str(caught.value).startswith("a:2: ")
 
 
+def test_before_there_is_any_tool_the_base_policy_has_no_findings() -> None:
+    assert policy_findings({"base": BASE_POLICY.read_text("utf-8")}, cedar_schema([]), LADDER) == []
+
+
 def test_a_schema_that_does_not_parse_is_a_finding() -> None:
     with pytest.raises(BundleError, match="schema"):
         build_bundle({"a": GOOD}, "entity;", LADDER)
