@@ -55,7 +55,9 @@ class Credential:
         secret = self.value.rpartition(" ")[2]
         parts = [secret, *(part for part in secret.split(".") if len(part) >= _PART_MIN_CHARS)]
         for part in (part for part in parts if len(part) >= _SECRET_MIN_CHARS):
-            for form in {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1]}:
+            forms = (part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1])
+            # The longest first: half of an escaped one would leave a text that is no JSON any more.
+            for form in sorted(forms, key=len, reverse=True):
                 answer = answer.replace(form.encode(), b"[credential]")
         return answer
 
