@@ -16,7 +16,8 @@ from contracts.outcome import Outcome, OutcomeReason
 from store.accounts import NewAccount, add_account
 from store.doubts import StoredEffect, effects_in, note_alarm
 from store.runs import load_run
-from tests.approvals.conftest import office_at
+from tests.approvals.conftest import csrf_of, office_at, sign_in
+from tests.approvals.scene import Person
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import PASSWORD, TENANT, Installation, installed
@@ -184,6 +185,31 @@ async def test_workers_ask_again_after_the_doubt_of_a_run_that_is_over(installat
     assert (known.key, known.resolved_by) == (doubt.key, "probe")
     assert known.output is not None
     assert len(installation.refunds()) == 1
+
+
+@pytest.mark.req("T4", "I9")
+async def test_a_doubt_is_closed_on_its_page(unsure: Installation) -> None:
+    unsure.backoffice.admin("POST", "/faults", LOST)
+    handle = await unsure.start({"ticket_id": SMALL})
+    doubt = await doubt_of(unsure, handle)
+    page = f"/doubts/{doubt.key}"
+    async with ulla(unsure) as client:
+        assert (await sign_in(client, Person("ulla", ()), PASSWORD)).status_code == 303
+        queue = (await client.get("/doubts")).text
+        assert page in queue
+        shown = (await client.get(page)).text
+        assert "ORD-1001" in shown
+        assert "its credential is good that long" in shown
+        form = {"csrf": await csrf_of(client), "reason": "nobody at the bank can tell"}
+        early = await client.post(f"{page}/resolution", data={**form, "verdict": "did_not_happen"})
+        assert early.status_code == 409
+        assert "may still arrive" in early.text
+        assert (await client.post(f"{page}/resolution", data={**form, "verdict": "abandon"})).status_code == 303
+        assert "said by <bdi>ulla" in (await client.get(page)).text
+        assert "Nothing is in doubt" in (await client.get("/doubts")).text
+    # The run is told that nobody knows; it does not do it again.
+    assert (await handle.result()).outcome is Outcome.ESCALATED
+    assert len(unsure.refunds()) == 1
 
 
 @pytest.mark.req("T4")
