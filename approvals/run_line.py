@@ -8,6 +8,7 @@ from pydantic import Field
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from approvals.emergencies import start_timer
 from contracts.base import Record
 from contracts.command import (
     CommandAccepted,
@@ -17,6 +18,7 @@ from contracts.command import (
     CommandRefused,
     SignedCommand,
 )
+from contracts.emergency import WatchEmergency
 from contracts.vote import SignedVote, VoteAccepted, VoteAnswer, VotePending, VoteRefusal, VoteRefused
 from settings import SettingsError
 
@@ -26,6 +28,7 @@ SIGNAL = "vote"
 QUERY = "vote_answer"
 COMMAND_SIGNAL = "command"
 COMMAND_QUERY = "command_answer"
+_START_S = 5.0
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
@@ -44,8 +47,9 @@ AnswerT = TypeVar("AnswerT")
 class RunLine:
     """Talks to runs through Temporal, connecting when it is first needed and again after a failure."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Client]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Client]], *, task_queue: str = "countersign") -> None:
         self._connect = connect
+        self._task_queue = task_queue
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
@@ -58,6 +62,11 @@ class RunLine:
 
         over = VoteRefused(refusal=VoteRefusal.REQUEST_CLOSED)
         return await self._send(run_id, SIGNAL, signed, look, over, within_s=within_s)
+
+    async def watch_emergency(self, request: WatchEmergency) -> None:
+        """Start the timer of an emergency. Raises what Temporal raises: then it must not be opened."""
+        async with asyncio.timeout(_START_S):
+            await start_timer(await self._connected(), self._task_queue, request)
 
     async def command(self, run_id: str, command_id: str, signed: SignedCommand, *, within_s: float) -> CommandReply:
         """The same for an operator's command."""

@@ -5,14 +5,17 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.emergency import Emergency
 from settings import SettingsError
 from store.accounts import Account
 from store.database import Database
+from store.emergencies import open_emergencies
 from store.sessions import ABSOLUTE, StoredSession, add_session, end_session, find_session
 
 __all__ = ["SessionDesk", "Visitor", "read_secret"]
@@ -29,6 +32,8 @@ class Visitor:
     token: str
     csrf: str
     """What the forms of this session carry."""
+    emergencies: tuple[Emergency, ...] = ()
+    """Those that are open now: every page says so."""
 
     @property
     def tenant(self) -> str:
@@ -67,7 +72,9 @@ class SessionDesk:
         # The prefix makes browsers insist on Secure, on no Domain and on the whole site (RFC 6265bis, 4.1.3.2).
         self.cookie = "__Host-countersign" if is_https else "countersign"
 
-    async def start(self, account: Account) -> str:
+    async def start(
+        self, account: Account, *, multi_factor: bool = False, authenticated_at: datetime | None = None
+    ) -> str:
         """A new token, whatever the browser held before: nobody can plant one."""
         token = f"{account.tenant}.{secrets.token_urlsafe(32)}"
         token_hash = _hash(token)
@@ -78,6 +85,8 @@ class SessionDesk:
                 username=account.username,
                 token_hash=token_hash,
                 csrf_hash=hashlib.sha256(self._csrf(token_hash).encode()).digest(),
+                multi_factor=multi_factor,
+                authenticated_at=authenticated_at,
             )
         return token
 
@@ -89,10 +98,11 @@ class SessionDesk:
         token_hash = _hash(token)
         async with self._database.tenant(parts[1]) as cursor:
             session = await find_session(cursor, parts[1], token_hash)
+            emergencies = await open_emergencies(cursor, parts[1])
         csrf = self._csrf(token_hash)
         if session is None or not hmac.compare_digest(session.csrf_hash, hashlib.sha256(csrf.encode()).digest()):
             return None
-        return Visitor(session=session, token=token, csrf=csrf)
+        return Visitor(session=session, token=token, csrf=csrf, emergencies=tuple(emergencies))
 
     async def end(self, token: str | None) -> None:
         """Sign out, on the server and not only in the browser."""
@@ -120,6 +130,21 @@ class SessionDesk:
     def take(self, response: Response) -> None:
         """Take the token out of the browser."""
         response.delete_cookie(self.cookie, path="/", secure=self._is_https, httponly=True, samesite="lax")
+
+    def carry(self, response: Response, started: str) -> None:
+        """Put a sign-in that has begun at a provider into the browser: it comes back with the provider's answer."""
+        response.set_cookie(
+            f"{self.cookie}-sign-in", started, max_age=600, path="/", secure=self._is_https, httponly=True,
+            samesite="lax",
+        )  # fmt: skip
+
+    def carried(self, request: Request) -> str | None:
+        """The sign-in that the browser began."""
+        return request.cookies.get(f"{self.cookie}-sign-in")
+
+    def drop(self, response: Response) -> None:
+        """Forget it: each is finished once."""
+        response.delete_cookie(f"{self.cookie}-sign-in", path="/", secure=self._is_https, httponly=True, samesite="lax")
 
     def _csrf(self, token_hash: bytes) -> str:
         return hmac.new(self._secret, b"csrf:" + token_hash, hashlib.sha256).hexdigest()

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
-from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
+from approvals.emergencies import approve_with_timer, start_timer
 from approvals.words import at
 from cli.operators import AsOption, Operator, ReasonOption, TenantOption, sign_in, store_of, tenant_of, unreachable
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
-from contracts.emergency import BREAK_GLASS, Emergency, WatchEmergency
+from contracts.emergency import Emergency, WatchEmergency
 from settings import Settings
 from settings.break_glass import load_break_glass
 from settings.load import load_settings
@@ -22,7 +21,6 @@ from store.database import StoreDown
 from store.emergencies import (
     Cursor,
     NotAllowed,
-    approve_emergency,
     end_emergency,
     list_emergencies,
     request_emergency,
@@ -154,24 +152,13 @@ def close(
 
 
 async def _approved(settings: Settings, by: Operator, emergency: str) -> Emergency:
-    """Approve, and start the timer of one that opens before it is committed: none is open without its timer."""
-    async with store_of(settings) as database, database.tenant(by.tenant) as cursor:
-        found = await approve_emergency(cursor, by.tenant, emergency, username=by.username, person=by.person)
-        if found.state == "open" and found.expires_at is not None:
-            client = await connect(settings)
-            await _watch(client, settings, by.tenant, found, int(found.expires_at.timestamp()))
-        return found
+    async def start(request: WatchEmergency) -> None:
+        await start_timer(await connect(settings), settings.temporal_task_queue, request)
 
-
-async def _watch(client: Client, settings: Settings, tenant: str, found: Emergency, expires_at: int) -> None:
-    await client.start_workflow(
-        BREAK_GLASS,
-        WatchEmergency(tenant=tenant, emergency_id=found.emergency_id, expires_at=expires_at),
-        id=f"break-glass-{tenant}-{found.emergency_id}",
-        task_queue=settings.temporal_task_queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-    )
+    async with store_of(settings) as database:
+        return await approve_with_timer(
+            database, by.tenant, emergency, username=by.username, person=by.person, start=start
+        )
 
 
 def _done(settings: Settings, tenant: str, work: Callable[[Cursor], Awaitable[Any]]) -> Any:  # noqa: ANN401 - whatever the work returns
@@ -189,7 +176,7 @@ def _run(work: Any) -> Any:  # noqa: ANN401 - whatever the work returns
         raise CliError(f"{refusal}.", Exit.BAD) from None
     except StoreDown as error:
         raise unreachable(error) from error
-    except (RPCError, OSError) as error:
+    except (RPCError, OSError, RuntimeError) as error:  # the SDK's word for "cannot connect" is RuntimeError
         raise CliError(
             f"Temporal does not answer, so nothing was opened: {error}. Look at `countersign status`."
         ) from None

@@ -20,6 +20,7 @@ __all__ = [
     "end_emergency",
     "lifts_now",
     "list_emergencies",
+    "open_emergencies",
     "remind_review",
     "request_emergency",
     "review_emergency",
@@ -40,6 +41,10 @@ from emergencies
 where tenant = %s and (%s or state in ('open', 'ended')
     or (state = 'requested' and requested_at > now() - make_interval(secs => %s)))
 order by requested_at desc limit %s"""
+_OPEN: LiteralString = """
+select emergency_id, scope, agent, tools, lifts, approvers, minutes, reason, state, requested_by,
+    requested_at, approved_by, opened_at, expires_at, ended_at, ended_by, reviewed_by, reviewed_at, review
+from emergencies where tenant = %s and state = 'open' and expires_at > now() order by opened_at limit 10"""
 Cursor = AsyncCursor[DictRow]
 
 
@@ -170,6 +175,12 @@ async def remind_review(cursor: Cursor, tenant: str, emergency_id: str) -> Emerg
 async def list_emergencies(cursor: Cursor, tenant: str, *, every: bool = False, limit: int = 100) -> list[Emergency]:
     """Those that are requested, open or not reviewed; or all. The newest first."""
     await cursor.execute(_LIST, (tenant, every, LAPSES_S, limit))
+    return [Emergency.model_validate(row) for row in await cursor.fetchall()]
+
+
+async def open_emergencies(cursor: Cursor, tenant: str) -> list[Emergency]:
+    """Those that lift something now, by the store's clock."""
+    await cursor.execute(_OPEN, (tenant,))
     return [Emergency.model_validate(row) for row in await cursor.fetchall()]
 
 

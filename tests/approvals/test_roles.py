@@ -51,6 +51,10 @@ NEEDS: dict[str, str] = {
     "POST /api/stop/{switch_id}/release": "kill",
     "POST /api/runs/{run_id}/orders": "kill",
     "POST /api/runs/{run_id}/doubts": "undo",
+    "GET /emergencies": "view",
+    "POST /emergencies/{emergency_id}/approval": "approve",
+    "POST /emergencies/{emergency_id}/end": "kill",
+    "POST /emergencies/{emergency_id}/review": "approve",
     "GET /doubts": "view",
     "GET /doubts/{run_id}/{step}/{call}": "view",
     "POST /doubts/{run_id}/{step}/{call}/resolution": "undo",
@@ -63,6 +67,7 @@ _VALUES = {
     "request_id": "apr-" + "a" * 26,
     "run_id": "run-" + "a" * 26,
     "switch_id": "1",
+    "emergency_id": "emg-" + "a" * 26,
     "step": "1",
     "call": "0",
 }

@@ -136,10 +136,16 @@ def cells() -> list[Cell]:
     pairs = [one | other for one, other in itertools.combinations(walls, 2)]
     sent = [replace(cell, outgoing=action) for cell in best for action in ("ask", "block")]
     broken = [
-        replace(cell, glass=glass, **day)
-        for cell in best
-        for glass in ("stage", "tier-ceiling", "approval")
-        for day in ({}, {"ceiling": 1}, *({"stage": stage} for stage in Stage), *walls)
+        *(replace(cell, glass="stage", stage=stage) for cell in best for stage in Stage),
+        *(replace(cell, glass="tier-ceiling", ceiling=1) for cell in best),
+        *(replace(cell, glass="approval") for cell in best),
+        *(
+            replace(cell, glass=glass, **wall)
+            for cell in best
+            for glass in ("stage", "tier-ceiling", "approval")
+            for wall in walls
+            if cell.held == 2
+        ),
     ]
     walled = [replace(cell, **wall) for wall in walls for cell in best]
     both = [replace(cell, **wall) for wall in pairs for cell in best]

@@ -118,7 +118,7 @@ async def test_it_lifts_no_wall(held: Installation) -> None:
     await approved(held, asked.emergency_id, "lena", "mia")
     for change in ("enabled = false", "enabled = true, stage = 'off'", "stage = 'read_only', tier_ceiling = 1"):
         async with held.db.tenant(TENANT) as cursor:
-            await cursor.execute(f"update agent_states set {change}")  # pyright: ignore[reportArgumentType]  # noqa: S608 - texts of this list
+            await cursor.execute(f"update agent_states set {change}")  # noqa: S608 - texts of this list
         handle = await held.start({"ticket_id": "TIC-2001"})
         if "false" in change:
             await handle.cancel()  # a disabled agent's run waits for an operator

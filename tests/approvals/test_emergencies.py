@@ -1,0 +1,91 @@
+"""Emergencies on the page: two persons, a banner that nobody misses, and nothing open without its timer."""
+
+import pytest
+
+from contracts.emergency import Emergency, WatchEmergency
+from store.emergencies import list_emergencies, request_emergency
+from tests.approvals.conftest import Office, csrf_of
+from tests.approvals.scene import TENANT, Person, add_people
+
+pytestmark = pytest.mark.req("I4")
+
+ASKER = Person("asker", ("support-leads",), ("view", "approve", "kill"))
+FIRST = Person("first", ("support-leads",))
+SECOND = Person("second", ("support-leads",))
+OUTSIDER = Person("outsider", ("finance",), ("view", "approve", "kill"))
+SCOPE = {
+    "agent": "support_refund", "tools": ["payments.issue_refund"], "lifts": ["stage"], "max_minutes": 30,
+    "approvers": "support-leads",
+}  # fmt: skip
+
+
+async def asked(office: Office, scope: str) -> Emergency:
+    await add_people(office.db, ASKER, FIRST, SECOND, OUTSIDER)
+    async with office.db.tenant(TENANT) as cursor:
+        return await request_emergency(
+            cursor, TENANT, scope, SCOPE, minutes=20, reason="The <b>queue</b> is down.", person="asker"
+        )
+
+
+async def state(office: Office, emergency: Emergency) -> str:
+    async with office.db.tenant(TENANT) as cursor:
+        found = await list_emergencies(cursor, TENANT, every=True)
+    return next(one.state for one in found if one.emergency_id == emergency.emergency_id)
+
+
+async def post(office: Office, who: Person, emergency: Emergency, verb: str, **more: str) -> tuple[int, str]:
+    async with office.signed_in(who) as client:
+        form = {"csrf": await csrf_of(client), **more}
+        answer = await client.post(f"/emergencies/{emergency.emergency_id}/{verb}", data=form)
+        return answer.status_code, answer.text
+
+
+async def test_two_persons_open_it_and_every_page_says_so(office: Office) -> None:
+    emergency = await asked(office, "first-incident")
+    started: list[WatchEmergency] = []
+
+    async def watch(request: WatchEmergency) -> None:
+        started.append(request)
+
+    office.app.state.services.runs.watch_emergency = watch
+    assert (await post(office, ASKER, emergency, "approval"))[0] == 409
+    assert (await post(office, OUTSIDER, emergency, "approval"))[0] == 409
+    assert (await post(office, FIRST, emergency, "approval"))[0] == 303
+    assert (await post(office, FIRST, emergency, "approval"))[0] == 409
+    assert started == []
+    async with office.signed_in(FIRST) as client:
+        assert "is open until" not in (await client.get("/requests")).text
+    assert (await post(office, SECOND, emergency, "approval"))[0] == 303
+    assert [one.emergency_id for one in started] == [emergency.emergency_id]
+    async with office.signed_in(FIRST) as client:
+        for page in ("/requests", "/stop", "/emergencies"):
+            text = (await client.get(page)).text
+            assert "is open until" in text, page
+            assert "<b>queue</b>" not in text
+    assert (await post(office, OUTSIDER, emergency, "end"))[0] == 303
+    assert await state(office, emergency) == "ended"
+    status, text = await post(office, SECOND, emergency, "review", note="I opened it, and it was right.")
+    assert (status, "does not review" in text) == (409, True)
+    assert (await post(office, OUTSIDER, emergency, "review", note="One refund was made, rightly."))[0] == 303
+    assert await state(office, emergency) == "reviewed"
+
+
+async def test_without_its_timer_it_is_not_opened(office: Office) -> None:
+    emergency = await asked(office, "second-incident")
+    assert (await post(office, FIRST, emergency, "approval"))[0] == 303
+
+    async def down(request: WatchEmergency) -> None:
+        raise OSError("Temporal is down")
+
+    office.app.state.services.runs.watch_emergency = down
+    status, text = await post(office, SECOND, emergency, "approval")
+    assert (status, "Temporal does not answer" in text) == (409, True)
+    assert await state(office, emergency) == "requested"
+
+
+async def test_a_form_without_its_token_changes_nothing(office: Office) -> None:
+    emergency = await asked(office, "third-incident")
+    async with office.signed_in(FIRST) as client:
+        answer = await client.post(f"/emergencies/{emergency.emergency_id}/approval", data={"csrf": "0" * 64})
+    assert answer.status_code == 403
+    assert await state(office, emergency) == "requested"
