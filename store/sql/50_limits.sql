@@ -51,6 +51,16 @@ begin
     end if;
 end $$;
 
+drop function if exists alarm_of_day;
+create function alarm_of_day( -- once a day for each cap that is met: somebody should know before the runs tell
+    p_tenant text, p_period text, p_cap text, p_subject text
+) returns void language sql as $$
+    insert into alarms (tenant, kind, subject, detail)
+        select p_tenant, 'day_limit_met', p_cap || ' ' || p_subject, jsonb_build_object('day', p_period)
+        where not exists (select 1 from alarms a where a.tenant = p_tenant and a.at > now() - interval '2 days'
+            and a.kind = 'day_limit_met' and a.subject = p_cap || ' ' || p_subject and a.detail ->> 'day' = p_period)
+$$;
+
 drop function if exists draw_allotment;
 create function draw_allotment(
     p_state run_state, p_agent text, p_limits json, p_need bigint[],
@@ -92,6 +102,9 @@ begin
             free[i] := least(coalesce(free[i], cap - used[i]), cap - used[i]);
             share[i] := least(coalesce(share[i], cap / 50), cap / 50);
         end loop;
+        if denied is not null and scopes[n] <> 'tree' then
+            perform alarm_of_day(state.tenant, today, denied, subjects[n]);
+        end if;
         exit when denied is not null;
     end loop;
     if denied is null then
@@ -145,7 +158,7 @@ declare
     s run_state;
     c counters;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_root for update;
     if s.tree is null then
         c := lock_counter(p_tenant, 'always', 'tree', p_root);
@@ -196,7 +209,7 @@ declare
     c counters;
     entry int;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     perform 1 from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -2
         and r.visit = p_ordinal;

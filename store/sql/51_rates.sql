@@ -77,6 +77,7 @@ begin
             cap := money_cap(l -> 'money' -> scopes[n], p_currency) + coalesce((c.raised ->> p_currency)::bigint, 0);
             if moves and moved + p_amount > cap and kind = 'held' then
                 kind := 'limit'; detail := scopes[n] || '_day.money.' || p_currency;
+                perform alarm_of_day(state.tenant, period, detail, subjects[n]);
             end if;
         end loop;
         if p_decided_on is not null and ((p_decided_on ->> 'calls')::bigint <> c.tool_calls

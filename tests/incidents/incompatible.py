@@ -7,8 +7,8 @@ from temporalio import workflow
 
 from contracts.event import RunRequest
 from contracts.outcome import RunReport
-from contracts.run_activities import CALL_MODEL, PIN_AGENT, Pinned
-from contracts.turn import CallModel, ModelTurn
+from contracts.run_activities import PIN_AGENT, Pinned
+from contracts.turn import CallModel
 from workflows import stubs
 
 AGE_S = 172_800
@@ -39,7 +39,7 @@ class OtherOrder:
     @workflow.run
     async def run(self, request: RunRequest) -> RunReport:
         asked = CallModel(tenant=request.tenant, run_id=request.run_id, definition="sha256:" + "0" * 64, step=1)
-        turn: ModelTurn = await stubs.call_model(CALL_MODEL, asked, step=1, attempt=0, timeout_s=60, wait_s=20)
+        turn = await stubs.call_model(asked, attempt=0, timeout_s=60, wait_s=20)
         raise AssertionError(turn)
 
 

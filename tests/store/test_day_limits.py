@@ -89,6 +89,10 @@ async def test_a_burst_of_model_calls_reserves_exactly_what_the_day_has(world: W
     }
     assert (await counter(world))["tokens"] == 10 * NEED_TOKENS
     await world.check_day()
+    async with world.db.tenant(TENANT) as cursor:
+        await cursor.execute("select kind, subject from alarms")
+        alarms = [tuple(row.values()) for row in await cursor.fetchall()]
+    assert alarms == [("day_limit_met", f"agent_day.tokens {AGENT}")]  # once, however many were refused
 
 
 async def test_what_runs_do_not_use_is_there_for_others(world: World) -> None:
