@@ -32,6 +32,7 @@ from contracts.call import CallResult, CallStatus, ExecuteTool
 from contracts.decision import DecisionRecord
 from contracts.run_activities import TAKEN_OVER as RUN_TAKEN_OVER
 from contracts.tool import Effect, Tier, Tool
+from policy.cedar import entity_id
 from policy.request import missing_steps
 from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, admit_call, load_call
 
@@ -292,7 +293,9 @@ def _denial(record: DecisionRecord) -> str:
     reasons = [f"{reason.text} ({reason.policy})" for reason in record.decision.reasons]
     if record.decision.errors:
         reasons.append("the decision could not be made, so nothing is allowed")
-    return "Denied by policy: " + ("; ".join(reasons) or "no policy permits this call") + "."
+    unpermitted = [entity_id(one.principal) for one in record.principals if not one.allowed and not one.policies]
+    nobody = f"no policy permits this call to {' and '.join(unpermitted)}" if unpermitted else "no policy permits it"
+    return "Denied by policy: " + ("; ".join(reasons) or nobody) + "."
 
 
 def _decided(
