@@ -32,6 +32,7 @@ def test_every_case_is_decided_as_it_says(agent: str) -> None:
     assert own <= {policy for result in results for policy in result.policies}
 
 
+@pytest.mark.timeout(600)  # a busy machine: 8 s on a quiet one
 @pytest.mark.parametrize("agent", AGENTS)
 def test_each_small_mistake_in_an_agents_policy_fails_a_case(agent: str) -> None:
     made = list(mutants(REGISTRY.agents[agent].policy_text))
