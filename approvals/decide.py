@@ -14,7 +14,6 @@ from contracts.base import Digest, Record
 from contracts.canonical import opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
-from store.accounts import LOCAL_ISSUER
 from store.approvals import StoredRequest, find_request
 from store.vote_keys import pinned_vote_keys, vote_keys
 from store.votes import AlreadyVoted, StoredVote, cast_vote, record_answer, refusals_of, votes_on
@@ -140,13 +139,13 @@ def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int
         reason=posted.reason,
         # The same however often the form is sent: only a refusal makes room for another vote of this person.
         decision_id=opaque_id("dec", request.tenant, request.request_id, session.person, refused),
-        issuer=LOCAL_ISSUER,
+        issuer=session.issuer,
         subject=session.username,
         person=session.person,
         display_name=session.display_name,
         groups=session.groups,
         authenticated_at=int(session.authenticated_at.timestamp()),
-        strength="password",
+        strength="multi_factor" if session.multi_factor else "password",
         voted_at=int(request.read_at.timestamp()),
         expires_at=int(request.expires_at.timestamp()),
     )

@@ -13,7 +13,7 @@ from contracts.base import Record
 from contracts.canonical import opaque_id
 from contracts.command import Command, CommandRefusal, OperatorRole, Order, Resume, SignedCommand
 from policy.commands import COMMAND_LIFETIME_S, COMMAND_SIGN_IN_S, MIN_REASON_CHARACTERS, ROLES_FOR, SERVICE_ISSUER
-from store.accounts import LOCAL_ISSUER, ROLES
+from store.accounts import ROLES
 from store.commands import StoredCommand, add_command, find_command, record_command_answer
 from store.database import Database
 from store.pauses import Freed, halted_by, open_pause
@@ -93,13 +93,13 @@ async def give(services: Services, visitor: Visitor, run_id: str, posted: GiveOr
             ),
             order=posted.order,
             reason=posted.reason,
-            issuer=LOCAL_ISSUER,
+            issuer=session.issuer,
             subject=session.username,
             person=session.person,
             display_name=session.display_name,
             roles=roles,
             authenticated_at=int(session.authenticated_at.timestamp()),
-            strength="password",
+            strength="multi_factor" if session.multi_factor else "password",
             issued_at=now_s,
             expires_at=now_s + COMMAND_LIFETIME_S,
         )

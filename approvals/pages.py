@@ -16,9 +16,11 @@ from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import REFUSALS
 from contracts.vote import Verdict, VoteRefusal
-from policy.votes import sign_in_limit_s
+from policy.votes import sign_in_refusal
+from store.accounts import LOCAL_ISSUER
 from store.approval_lists import RequestQuery, list_requests
 from store.approvals import find_request
+from store.sessions import StoredSession
 from store.votes import votes_on
 
 __all__ = ["router"]
@@ -111,7 +113,7 @@ async def post_decision(
                 request_id,
                 problem=REFUSALS[refusal],
                 reason=posted.reason,
-                is_stale=refusal is VoteRefusal.STALE_SIGN_IN,
+                is_stale=refusal in (VoteRefusal.STALE_SIGN_IN, VoteRefusal.WEAK_SIGN_IN),
                 status=_STATUS.get(refusal, 403),
             )
         case Forbidden():
@@ -119,6 +121,13 @@ async def post_decision(
             return await _request_page(services, visitor, request_id, problem=problem, status=403)
         case NoSuchRequest():
             raise HTTPException(404)
+
+
+def _sign_in_again(session: StoredSession, here: str) -> str:
+    """Where this person proves anew who they are, and comes back."""
+    if session.issuer == LOCAL_ISSUER:
+        return f"/sign-in?{urlencode({'next': here})}"
+    return f"/sign-in/with/{session.tenant}?{urlencode({'next': here, 'again': 'true'})}"
 
 
 async def _request_page(
@@ -139,6 +148,8 @@ async def _request_page(
     session = visitor.session
     page = present(request, votes, now=request.read_at)
     signed_in_s = (request.read_at - session.authenticated_at).total_seconds()
+    strength = "multi_factor" if session.multi_factor else "password"
+    weak = sign_in_refusal(request.tier, signed_in_s, session.issuer, strength)
     mine = next((vote for vote in reversed(votes) if vote.person == session.person), None)
     names = {name.casefold() for name in request.interested}
     values = {
@@ -148,10 +159,11 @@ async def _request_page(
         "reason": reason,
         "mine": mine,
         "refusals": REFUSALS,
-        "is_stale": is_stale or signed_in_s > sign_in_limit_s(request.tier),
+        "is_stale": is_stale or weak is not None,
+        "weak": REFUSALS[weak] if weak else "",
         "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
         "is_member": any(need.group in session.groups for need in request.requirement.needs),
         "may_approve": "approve" in session.roles,
-        "again": urlencode({"next": f"/requests/{request_id}"}),
+        "again": _sign_in_again(session, f"/requests/{request_id}"),
     }
     return services.assets.page("request.html", values, status)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from approvals.assets import Assets
+from approvals.oidc import OidcDesk
 from approvals.run_line import RunLine
 from approvals.signing import VoteSigner
 from approvals.throttle import Throttle
@@ -23,6 +24,7 @@ class Services:
     """As the application's role: one tenant per transaction."""
     signer: VoteSigner
     desk: SessionDesk
+    oidc: OidcDesk
     runs: RunLine
     assets: Assets
     tries_by_address: Throttle

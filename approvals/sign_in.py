@@ -1,15 +1,18 @@
-"""Signing in and out with a local account, by browser."""
+"""Signing in and out by browser: with a local account, or at the tenant's OpenID provider."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from approvals.forms import safe_next
+from approvals.oidc import Identity, OidcError
 from approvals.roles import PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
-from store.accounts import Account, authenticate
+from store.accounts import Account, NewAccount, authenticate, upsert_vouched
 
 __all__ = ["TOO_MANY", "WRONG", "admit", "router"]
 
@@ -23,6 +26,9 @@ router = APIRouter(include_in_schema=False)
 async def admit(services: Services, request: Request, tenant: str, username: str, password: str) -> Account | str:
     """The account, or what to tell the person. The same words for every cause, so that nobody learns who exists."""
     tenant, username = tenant.strip().lower(), username.strip().lower()
+    provider = services.oidc.providers.get(tenant)
+    if provider is not None and not provider.local_accounts:
+        return f"{tenant} signs in with {provider.label}."
     address = request.client.host if request.client else ""
     if not services.tries_by_address.allows(address) or not services.tries_by_account.allows(f"{tenant}/{username}"):
         return TOO_MANY
@@ -41,7 +47,7 @@ async def sign_in_page(
         "tenant": visitor.tenant if visitor else "",
         "username": visitor.session.username if visitor else "",
     }
-    return services.assets.page("sign_in.html", values)
+    return _page(services, values)
 
 
 @router.post("/sign-in")
@@ -57,11 +63,74 @@ async def sign_in(
     account = await admit(services, request, tenant, username, password)
     if isinstance(account, str):
         values = {"next": safe_next(after), "problem": account, "tenant": tenant, "username": username}
-        return services.assets.page("sign_in.html", values, 429 if account == TOO_MANY else 401)
+        return _page(services, values, 429 if account == TOO_MANY else 401)
     await services.desk.end(services.desk.token_of(request))
     response = RedirectResponse(safe_next(after), 303)
     services.desk.give(response, await services.desk.start(account))
     return response
+
+
+@router.get("/sign-in/with/{tenant}")
+async def start_elsewhere(
+    services: Parts,
+    tenant: Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,39}$")],
+    after: Annotated[str, Query(alias="next", max_length=600)] = "",
+    again: Annotated[bool, Query()] = False,  # noqa: FBT002 - a field of the address, never passed by position
+) -> Response:
+    """Lead to the tenant's OpenID provider. `again`: it must ask for the proof anew, whoever is signed in there."""
+    try:
+        started = await services.oidc.start(tenant, safe_next(after), again=again)
+    except OidcError as error:
+        return _refused(services, str(error), after)
+    response = RedirectResponse(started.address, 303)
+    services.desk.carry(response, started.cookie)
+    return response
+
+
+@router.get("/sign-in/back")
+async def finish_elsewhere(services: Parts, request: Request) -> Response:
+    """Take the provider's answer: a session with a new token, for the account that the provider vouches for."""
+    try:
+        found = await services.oidc.finish(dict(request.query_params), services.desk.carried(request))
+    except OidcError as error:
+        return _refused(services, str(error), "")
+    account = await _account_of(services, found)
+    if account is None:
+        return _refused(services, "Your account is disabled here. Ask an administrator.", "")
+    await services.desk.end(services.desk.token_of(request))
+    response = RedirectResponse(safe_next(found.next), 303)
+    services.desk.drop(response)
+    at = datetime.fromtimestamp(found.authenticated_at, UTC)
+    token = await services.desk.start(account, multi_factor=found.multi_factor, authenticated_at=at)
+    services.desk.give(response, token)
+    return response
+
+
+async def _account_of(services: Services, found: Identity) -> Account | None:
+    new = NewAccount.model_validate(
+        {
+            "tenant": found.tenant,
+            "username": found.username,
+            "person": found.person,
+            "display_name": found.display_name,
+            "groups": found.groups,
+            "roles": found.roles,
+        }
+    )
+    async with services.database.tenant(found.tenant) as cursor:
+        return await upsert_vouched(cursor, new, found.issuer)
+
+
+def _refused(services: Services, problem: str, after: str) -> Response:
+    values: dict[str, object] = {"next": safe_next(after), "problem": problem, "tenant": "", "username": ""}
+    response = _page(services, values, 401)
+    services.desk.drop(response)
+    return response
+
+
+def _page(services: Services, values: Mapping[str, object], status: int = 200) -> Response:
+    listed = {tenant: found.label for tenant, found in services.oidc.providers.items() if found.listed}
+    return services.assets.page("sign_in.html", {**values, "providers": listed}, status)
 
 
 @router.post("/sign-out")

@@ -76,7 +76,7 @@ REFUSALS: dict[VoteRefusal, str] = {
     VoteRefusal.SAME_PERSON: "You have already decided this request, perhaps under another account.",
     VoteRefusal.REASON_MISSING: "Say why, in at least three characters.",
     VoteRefusal.INTERESTED_PARTY: "You asked for this, or it is done for you: somebody else must decide.",
-    VoteRefusal.WEAK_SIGN_IN: "This decision needs a second factor. Sign in again with one, then decide.",
+    VoteRefusal.WEAK_SIGN_IN: "This decision needs a second factor: sign in again with one, then decide.",
     VoteRefusal.STALE_SIGN_IN: "You signed in too long ago for this decision. Sign in again, then decide.",
 }
 """Why a vote does not count, and what to do."""

@@ -46,7 +46,7 @@ class Vote(Record):
     issuer: str = Field(max_length=200)
     """Who vouches for the approver's identity: `local` or an OIDC issuer."""
     subject: str = Field(max_length=200)
-    """The approver, as the issuer names them."""
+    """The approver's account, which belongs to one subject of the issuer."""
     person: str = Field(max_length=200)
     """The human being: accounts of one person share it."""
     display_name: str = Field(max_length=200)
@@ -86,6 +86,8 @@ class VoteRefusal(StrEnum):
     INTERESTED_PARTY = "interested_party"
     STALE_SIGN_IN = "stale_sign_in"
     """The approver signed in too long before the vote."""
+    WEAK_SIGN_IN = "weak_sign_in"
+    """At the highest tier: the approver's provider saw no more than a password."""
 
 
 class VoteAccepted(Record):

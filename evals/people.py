@@ -7,6 +7,7 @@ from temporalio.client import Client
 
 from approvals.assets import Assets
 from approvals.decide import Decide, decide
+from approvals.oidc import OidcDesk
 from approvals.run_line import RunLine
 from approvals.services import Services
 from approvals.signing import VoteSigner
@@ -14,6 +15,8 @@ from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk
 from evals.cases import DeclaredVote
 from settings import Settings
+from settings.sign_in import SignInFile
+from settings.tenants import load_tenants
 from store.accounts import NewAccount, add_account, authenticate
 from store.approval_lists import RequestQuery, list_requests
 from store.approvals import find_request
@@ -34,14 +37,18 @@ class People:
         async def connected() -> Client:
             return client
 
+        secret = secrets.token_bytes(32)
+        nobody = OidcDesk(SignInFile(), folder=settings.state_dir, web_url=settings.web_url, secret=secret)
         self._services = Services(
             database=database,
             signer=self._signer,
-            desk=SessionDesk(database, secrets.token_bytes(32), is_https=False),
+            desk=SessionDesk(database, secret, is_https=False),
+            oidc=nobody,
             runs=RunLine(connected),
             assets=Assets(),
             tries_by_address=Throttle(limit=1_000_000, window_s=1),
             tries_by_account=Throttle(limit=1_000_000, window_s=1),
+            tenants=load_tenants(settings.tenants_file),
         )
 
     async def publish_key(self) -> None:

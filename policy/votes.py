@@ -28,6 +28,7 @@ __all__ = [
     "reason_missing",
     "satisfied",
     "sign_in_limit_s",
+    "sign_in_refusal",
 ]
 
 VOTE_ALGORITHM = SIGNATURE_ALGORITHM
@@ -40,6 +41,7 @@ SIGN_IN_TIER_4_S = 15 * 60
 """The same, for what cannot be undone."""
 
 _HIGHEST_TIER = 4
+_LOCAL = "local"
 
 
 def read_vote(signed: SignedVote, keys: Mapping[str, str]) -> Vote | VoteRefusal:
@@ -85,8 +87,9 @@ def judge_vote(
         return VoteRefused(refusal=VoteRefusal.MALFORMED)  # nobody decides before there is a question
     if now_s >= min(vote.expires_at, opened.expires_at):
         return VoteRefused(refusal=VoteRefusal.EXPIRED)
-    if vote.voted_at - vote.authenticated_at > sign_in_limit_s(opened.tier):
-        return VoteRefused(refusal=VoteRefusal.STALE_SIGN_IN)
+    weak = sign_in_refusal(opened.tier, vote.voted_at - vote.authenticated_at, vote.issuer, vote.strength)
+    if weak is not None:
+        return VoteRefused(refusal=weak)
     if {vote.person.casefold(), vote.subject.casefold()} & {name.casefold() for name in interested}:
         return VoteRefused(refusal=VoteRefusal.INTERESTED_PARTY)
     if any(vote.person.casefold() == other.person.casefold() for other in accepted):
@@ -96,6 +99,16 @@ def judge_vote(
     if reason_missing(vote.verdict, vote.reason, opened.tier):
         return VoteRefused(refusal=VoteRefusal.REASON_MISSING)
     return VoteAccepted()
+
+
+def sign_in_refusal(tier: int, signed_in_s: float, issuer: str, strength: str) -> VoteRefusal | None:
+    """What is wrong with how the approver signed in, so many seconds ago, for a decision of that tier."""
+    if signed_in_s > sign_in_limit_s(tier):
+        return VoteRefusal.STALE_SIGN_IN
+    # A local account has nothing but its password; a provider can ask for more, and at the highest tier it must have.
+    if tier >= _HIGHEST_TIER and issuer != _LOCAL and strength != "multi_factor":
+        return VoteRefusal.WEAK_SIGN_IN
+    return None
 
 
 def sign_in_limit_s(tier: int) -> int:

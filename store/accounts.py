@@ -28,6 +28,7 @@ __all__ = [
     "list_accounts",
     "set_password",
     "set_roles",
+    "upsert_vouched",
 ]
 
 Role = Literal["view", "approve", "kill", "undo", "administer"]
@@ -62,6 +63,8 @@ class Account(Record):
     username: str
     person: str
     display_name: str
+    issuer: str
+    """Who vouches for it: `local`, or an OpenID provider."""
     groups: tuple[str, ...]
     roles: tuple[str, ...]
     disabled: bool
@@ -87,6 +90,32 @@ async def add_account(cursor: AsyncCursor[DictRow], new: NewAccount, password: s
     return cursor.rowcount == 1
 
 
+async def upsert_vouched(cursor: AsyncCursor[DictRow], new: NewAccount, issuer: str) -> Account | None:
+    """The account of somebody whom a provider vouches for, with groups and roles as the provider says now.
+
+    Whose account it is, and whether it is disabled, is decided here and not there. None: it is disabled, or the name
+    belongs to another issuer.
+    """
+    await cursor.execute(
+        """insert into accounts as a (tenant, username, person, display_name, issuer, password_hash, groups, roles)
+           values (%s, %s, %s, %s, %s, '', %s, %s)
+           on conflict (tenant, username) do update set display_name = excluded.display_name, groups = excluded.groups,
+               roles = excluded.roles where a.issuer = excluded.issuer and not a.disabled
+           returning *""",
+        (
+            new.tenant,
+            new.username,
+            new.person,
+            new.display_name,
+            issuer,
+            list(new.groups),
+            list(new.roles),
+        ),
+    )
+    row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
 async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str) -> Account | None:
     """The account of that name, or None."""
     await cursor.execute("select * from accounts where tenant = %s and username = %s", (tenant, username.lower()))
@@ -95,9 +124,9 @@ async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str)
 
 
 async def current_groups(cursor: AsyncCursor[DictRow], tenant: str, issuer: str, subject: str) -> tuple[str, ...]:
-    """The groups that an approver is in now; none for a disabled or unknown account, or an issuer that is not ours."""
-    account = await find_account(cursor, tenant, subject) if issuer == LOCAL_ISSUER else None
-    return () if account is None or account.disabled else account.groups
+    """The groups that an approver is in now; none for a disabled or unknown account, or one of another issuer."""
+    account = await find_account(cursor, tenant, subject)
+    return () if account is None or account.disabled or account.issuer != issuer else account.groups
 
 
 async def list_accounts(cursor: AsyncCursor[DictRow], tenant: str) -> tuple[Account, ...]:
@@ -110,7 +139,7 @@ async def set_password(cursor: AsyncCursor[DictRow], tenant: str, username: str,
     """Give the account another password, unlock it and end its sessions; False when there is none."""
     await cursor.execute(
         """update accounts set password_hash = %s, failed_logins = 0, locked_until = null
-           where tenant = %s and username = %s""",
+           where tenant = %s and username = %s and issuer = 'local'""",
         (hash_password(password), tenant, username.lower()),
     )
     found = cursor.rowcount == 1
@@ -177,7 +206,7 @@ async def _begin_attempt(cursor: AsyncCursor[DictRow], tenant: str, username: st
         """update accounts set failed_logins = failed_logins + 1,
                locked_until = case when failed_logins + 1 >= %(free)s then now() + least(interval '15 minutes',
                    interval '1 minute' * power(2, least(failed_logins + 1 - %(free)s, 10))) end
-           where tenant = %(tenant)s and username = %(username)s and not disabled
+           where tenant = %(tenant)s and username = %(username)s and issuer = 'local' and not disabled
                and (locked_until is null or locked_until <= now())
            returning password_hash""",
         {"tenant": tenant, "username": username.lower(), "free": FREE_FAILURES},

@@ -28,15 +28,26 @@ class StoredSession(Record):
     roles: tuple[str, ...]
     csrf_hash: bytes
     """SHA-256 of the CSRF token of its forms."""
+    issuer: str
+    """Who vouches for the account."""
+    multi_factor: bool
+    """Whether more than a password was shown."""
     authenticated_at: datetime
-    """When the password was given."""
+    """When the person last proved who they are."""
     expires_at: datetime
 
 
 async def add_session(
-    cursor: AsyncCursor[DictRow], *, tenant: str, username: str, token_hash: bytes, csrf_hash: bytes
+    cursor: AsyncCursor[DictRow],
+    *,
+    tenant: str,
+    username: str,
+    token_hash: bytes,
+    csrf_hash: bytes,
+    multi_factor: bool = False,
+    authenticated_at: datetime | None = None,
 ) -> None:
-    """Start a session, and end the account's dead and surplus ones."""
+    """Start a session, and end the account's dead and surplus ones. `authenticated_at`: None is now."""
     await cursor.execute(
         """delete from sessions where tenant = %(tenant)s and username = %(username)s and (expires_at <= now()
                or last_seen_at <= now() - %(idle)s or token_hash in (
@@ -45,17 +56,18 @@ async def add_session(
         {"tenant": tenant, "username": username, "idle": IDLE, "kept": MAX_SESSIONS - 1},
     )
     await cursor.execute(
-        """insert into sessions (tenant, token_hash, username, csrf_hash, expires_at)
-           values (%s, %s, %s, %s, now() + %s)""",
-        (tenant, token_hash, username, csrf_hash, ABSOLUTE),
+        """insert into sessions (tenant, token_hash, username, csrf_hash, multi_factor, authenticated_at, expires_at)
+           values (%s, %s, %s, %s, %s, least(coalesce(%s, now()), now()), now() + %s)""",
+        (tenant, token_hash, username, csrf_hash, multi_factor, authenticated_at, ABSOLUTE),
     )
 
 
 async def find_session(cursor: AsyncCursor[DictRow], tenant: str, token_hash: bytes) -> StoredSession | None:
     """The live session of that token, or None. Using it keeps it from idling out."""
     await cursor.execute(
-        """select s.tenant, s.username, s.csrf_hash, s.authenticated_at, s.expires_at, a.person, a.display_name,
-               a.groups, a.roles, s.last_seen_at < now() - interval '1 minute' as stale
+        """select s.tenant, s.username, s.csrf_hash, s.multi_factor, s.authenticated_at, s.expires_at,
+               a.issuer, a.person, a.display_name, a.groups, a.roles,
+               s.last_seen_at < now() - interval '1 minute' as stale
            from sessions s join accounts a on a.tenant = s.tenant and a.username = s.username
            where s.tenant = %s and s.token_hash = %s and s.expires_at > now() and s.last_seen_at > now() - %s
                and not a.disabled""",

@@ -302,3 +302,19 @@ def test_votes_accepted_one_by_one_never_exceed_the_need(people: list[set[str]],
 def test_denials_fill_no_seat() -> None:
     denial = vote_of("ann", "leads", verdict="deny", reason="no way")
     assert not quorum(OPENED.requirement, (denial, vote_of("bob", "finance")))
+
+
+@pytest.mark.parametrize(
+    ("issuer", "strength", "tier", "found"),
+    [
+        ("local", "password", 4, "accepted"),
+        ("https://login.example", "password", 3, "accepted"),
+        ("https://login.example", "password", 4, VoteRefusal.WEAK_SIGN_IN),
+        ("https://login.example", "multi_factor", 4, "accepted"),
+    ],
+)
+def test_at_the_highest_tier_a_provider_must_have_seen_more_than_a_password(
+    issuer: str, strength: str, tier: int, found: str
+) -> None:
+    vote = vote_of("ann", "leads", issuer=issuer, strength=strength, reason="Checked with the bank.")
+    assert judged(vote, opened=OPENED.model_copy(update={"tier": tier})) == found
