@@ -64,7 +64,7 @@ class AgentRun:
             return self._ended(report_without_store(request.run_id, end, "", self._totals, ()))
         self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
         self._halts.admit(pinned)
-        self._overruns = overruns = Overruns(request, pinned, self._ballot)
+        self._overruns = overruns = Overruns(request, pinned, self._ballot, self._enter)
         self._calls = calls = Calls(request, pinned, self._ballot, overruns, self._halts, self._enter)
         end = await self._until_end(pinned, calls, overruns)
         return self._ended(await self._close(pinned, end))

@@ -1,6 +1,8 @@
 """A run that meets a limit or goes in circles: what its agent declares for that, carried out."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -8,6 +10,7 @@ from temporalio import workflow
 from contracts.agent import OnExceeded
 from contracts.event import Carried, RunRequest
 from contracts.limits import NOTE_RUN, OPEN_RAISE, SETTLE_RAISE, NoteRun, OpenRaise, SettleRaise
+from contracts.notice import NoticeKind
 from contracts.outcome import Outcome, OutcomeReason
 from contracts.run_activities import ApprovalOpened, ApprovalState, Pinned
 from policy.limits import ceilings, draft_changes
@@ -15,6 +18,7 @@ from policy.loops import CallSeen, LoopWatch
 from workflows import stubs
 from workflows.ballot import Ballot
 from workflows.endings import End, end_of_limit
+from workflows.notices import Notices
 
 __all__ = ["Overruns"]
 
@@ -24,12 +28,14 @@ _DAYS = ("agent_day.", "tenant_day.", "tool_day.", "tree.")
 class Overruns:
     """Limits and circles of one run."""
 
-    def __init__(self, request: RunRequest, pinned: Pinned, ballot: Ballot) -> None:
+    def __init__(self, request: RunRequest, pinned: Pinned, ballot: Ballot, enter: Callable[[str], None]) -> None:
         carried = request.carried
         self._request = request
         self._pinned = pinned
         self._limits = pinned.agent.limits
         self._ballot = ballot
+        self._notices = Notices(request)
+        self._enter = enter
         self._lock = asyncio.Lock()
         self._ordinal = carried.notes if carried else 0
         self._drafting = carried.drafting if carried else False
@@ -105,17 +111,27 @@ class Overruns:
             end = end_of_limit(limit, self._limits.on_exceeded)
             return End(end.outcome, end.reason, f"{end.detail}: {refusal}"[:500])
         began = workflow.now()
-        state: ApprovalState = "expired"
-        try:
-            left_s = opened.expires_at - began.timestamp()
-            await workflow.wait_condition(
-                lambda: self._ballot.verdict(opened.request_id) != "open", timeout=timedelta(seconds=max(left_s, 0.001))
-            )
-            state = "granted" if self._ballot.verdict(opened.request_id) == "granted" else "denied"
-        except TimeoutError:
-            pass
+        self._enter("waiting_for_people")
+        self._notices.tell(NoticeKind.REQUESTED, opened)
+        if not await self._decided_until(opened, opened.sla_at):
+            self._notices.tell(NoticeKind.REMINDER, opened)
+        decided = await self._decided_until(opened, opened.expires_at)
         self.waited_s += (workflow.now() - began).total_seconds()
-        return await self._settle(step, limit, opened, state)
+        if not decided:
+            end = await self._settle(step, limit, opened, "expired")
+            await self._notices.tell_at_last(NoticeKind.EXPIRED, opened)
+            return end
+        granted = self._ballot.verdict(opened.request_id) == "granted"
+        return await self._settle(step, limit, opened, "granted" if granted else "denied")
+
+    async def _decided_until(self, opened: ApprovalOpened, until_s: int) -> bool:
+        """Wait for votes that decide, no longer than that time (Unix seconds)."""
+        left_s = max(until_s - workflow.now().timestamp(), 0.001)
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._ballot.verdict(opened.request_id) != "open", timeout=timedelta(seconds=left_s)
+            )
+        return self._ballot.verdict(opened.request_id) != "open"
 
     async def _open(self, step: int, limit: str) -> tuple[ApprovalOpened | None, str]:
         self._ballot.expect()
