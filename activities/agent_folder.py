@@ -255,7 +255,7 @@ def _check_tools(found: AgentFolder, module: ToolsModule) -> None:
             )
         if not tool.owner.strip():
             found.report_tool(tool, "tool-owner", "has no owner", "Name the team that is called when it fails.")
-        if tool.compensation and tool.undone_with is None:
+        if tool.compensation in module.tools and tool.undone_with is None:
             message = f"names `{tool.compensation}` as its undo, but not what that is called with"
             advice = "Add undone_with=lambda args, output: …; without it a run cannot be undone."
             found.report_tool(tool, "compensation-arguments", message, advice, severity="warning")
