@@ -61,7 +61,9 @@ async def post_resolution(
     """Close it. The answer to one that was closed is its page, so that reloading it posts nothing."""
     place = EffectPlace(visitor.tenant, run_id, step, call)
     try:
-        posted = ResolveDoubt.model_validate({"verdict": verdict, "reason": reason, "cannot_arrive": bool(cannot_arrive)})
+        posted = ResolveDoubt.model_validate(
+            {"verdict": verdict, "reason": reason, "cannot_arrive": bool(cannot_arrive)}
+        )
     except ValidationError:
         return await _page(
             services, visitor, place, problem="The reason has characters that cannot be kept.", status=422

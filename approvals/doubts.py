@@ -56,7 +56,7 @@ class ResolveDoubt(Record):
     reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
     """How they know; recorded."""
     cannot_arrive: bool = False
-    """The second statement, of `did_not_happen`: what was sent cannot arrive any more, although its credential holds."""
+    """The second statement, of `did_not_happen`: what was sent cannot arrive any more, its credential or not."""
     output: JsonObject | None = None
     """Of `happened`: what the service answered, where it is known. Without it the deed cannot be undone by machine."""
 

@@ -4,7 +4,9 @@ import re
 
 __all__ = ["safe_next"]
 
-_OWN_PATH = re.compile(r"/(?:requests|runs|stop|doubts|emergencies)(?:/[a-z0-9-]{1,60}){0,3}(?:\?[A-Za-z0-9_=&%.-]{0,400})?", re.ASCII)
+_OWN_PATH = re.compile(
+    r"/(?:requests|runs|stop|doubts|emergencies)(?:/[a-z0-9-]{1,60}){0,3}(?:\?[A-Za-z0-9_=&%.-]{0,400})?", re.ASCII
+)
 
 
 def safe_next(address: str) -> str:

@@ -227,6 +227,9 @@ def _decision(key: str, at_s: float, record: DecisionRecord) -> Iterator[Line]:
         case "needs_approval":
             said = f"needs {requirement_in_words(decided.requirement)}"
             yield Line(key, at_s, 2, "?", "yellow", Text(said, "bold yellow"))
+        case "needs_check":
+            said = f"needs the check {plain(', '.join(decided.checks))}"
+            yield Line(key, at_s, 2, "?", "yellow", Text(said, "bold yellow"))
     for index, reason in enumerate(decided.reasons):
         text = Text.assemble((plain(reason.policy), "bold")) + Text(f"  {plain(reason.text)}")
         yield Line(f"{key}r{index}", at_s, 3, "", "", text)

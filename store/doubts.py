@@ -238,7 +238,8 @@ async def note_alarm(db: Database, tenant: str, kind: str, subject: str, detail:
     async with db.tenant(tenant) as cursor:
         await cursor.execute(
             """insert into alarms (tenant, kind, subject, detail)
-               select %(tenant)s::text, %(kind)s::text, %(subject)s::text, jsonb_build_object('detail', %(detail)s::text)
+               select %(tenant)s::text, %(kind)s::text, %(subject)s::text,
+                   jsonb_build_object('detail', %(detail)s::text)
                where not exists (select 1 from alarms
                    where tenant = %(tenant)s and kind = %(kind)s and subject = %(subject)s)""",
             {"tenant": tenant, "kind": kind, "subject": subject, "detail": detail},

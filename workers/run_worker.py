@@ -20,6 +20,7 @@ from activities.run_activities import RunActivities
 from activities.sandbox import Boxes
 from activities.services import Services
 from settings import Settings
+from settings.break_glass import load_break_glass
 from settings.notify import load_notify
 from store.database import Database
 from workflows.sandbox import WORKFLOWS, sandbox
@@ -46,6 +47,7 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
     bundles.current()
     outgoing = OutgoingRules(settings.output_rules_file)
     outgoing.current()
+    load_break_glass(settings.break_glass_file)
     services = Services({name: entry.url for name, entry in settings.services.items()})
     credentials = Issuers.of(settings)
     database = Database(settings.database_address(), role=settings.database_role, max_connections=20)

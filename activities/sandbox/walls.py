@@ -90,11 +90,7 @@ def _give_up_rights(places: Sequence[Path], writable: Path) -> None:
     """As root: become nobody where nobody can read Python, else keep the name and give up everything it may do."""
     if os.geteuid() != 0:
         return
-    folders = [place for place in places if place.is_dir()]
-    os.seteuid(_NOBODY)
-    readable = all(os.access(folder, os.R_OK, effective_ids=True) for folder in folders)
-    os.seteuid(0)
-    if readable:
+    if _nobody_reads([place for place in places if place.is_dir()]):
         os.chown(writable, _NOBODY, _NOBODY)
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
@@ -104,6 +100,17 @@ def _give_up_rights(places: Sequence[Path], writable: Path) -> None:
     nothing = (ctypes.c_uint32 * 6)()
     if _libc.capset(header, nothing):
         raise Unsupported(f"capabilities cannot be given up: {os.strerror(ctypes.get_errno())}")
+
+
+def _nobody_reads(folders: Sequence[Path]) -> bool:
+    """Whether the process can become nobody, and nobody may read these."""
+    try:
+        os.seteuid(_NOBODY)
+    except PermissionError:
+        return False  # root in a container that may not change users
+    readable = all(os.access(folder, os.R_OK, effective_ids=True) for folder in folders)
+    os.seteuid(0)
+    return readable
 
 
 def _fence_files(readable: Sequence[Path], writable: Path) -> None:

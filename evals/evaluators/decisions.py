@@ -14,7 +14,7 @@ from evals.evidence import Evidence, SeenVisit
 __all__ = ["DecidedCall", "Decisions", "ExpectedDecision"]
 
 
-Kind = Literal["allow", "deny", "needs_approval"]
+Kind = Literal["allow", "deny", "needs_approval", "needs_check"]
 
 
 class ExpectedDecision(Record):

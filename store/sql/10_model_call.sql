@@ -28,7 +28,7 @@ declare
     again int; -- 1: an earlier attempt may have been charged, so this is a retry
     drawn record;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     -- Not waited for until it is on disk: nothing is lost with it that `settle_model_call` does not make good.
     perform set_config('synchronous_commit', 'off', true);
     perform pg_advisory_xact_lock_shared(7301); -- a kill switch stops spending too
@@ -112,7 +112,7 @@ create function release_model_call( -- an attempt that certainly was not charged
 declare
     j journal;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
         and r.visit = 1 and r.state = 'reserved' and r.fence = p_fence and r.tokens_reserved > 0;
@@ -150,7 +150,7 @@ declare
     j journal;
     chained bytea;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
         and r.visit = 1;

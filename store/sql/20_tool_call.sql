@@ -28,7 +28,7 @@ create function load_call(
 declare
     j journal;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     now_s := floor(extract(epoch from now()));
     select to_json(x) into run from (
         select s.version, s.closed, s.limit_changes, s.tool_calls, s.admitted, s.completed, s.money_minor, s.tainted,
@@ -101,7 +101,7 @@ declare
     held record;
     money_period text;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     if p_verdict = 'read' then
         -- A read changes nothing, so its admission may reach the disk with its result: after a breakdown of the database
         -- in between it is decided and read again. The intent of a write is on disk before anything is sent.
@@ -232,7 +232,7 @@ declare
     e effects;
     chained bytea;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if s.closed then kind := 'lost'; return; end if;
     perform 1 from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call

@@ -10,7 +10,7 @@ create function start_effect( -- prepared -> in_flight: the last look before som
     out epoch bigint -- revocation epoch of its credentials: what is revoked from now on ends them at services
 ) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform pg_advisory_xact_lock_shared(7301);
     detail := switched_off(p_tenant, p_run, p_agent, p_tool);
     if detail is not null then kind := 'halted'; return; end if;
@@ -32,7 +32,7 @@ create function renew_lease( -- a holder that lives holds on; the fence stays th
     out held boolean, out not_after_s bigint
 ) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     update effects r set lease_until = now() + make_interval(secs => p_lease_s),
             credential_expires_at = greatest(r.credential_expires_at, now() + make_interval(secs => p_credential_s))
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.fence = p_fence
@@ -48,7 +48,7 @@ create function doubt_effect( -- in_flight -> unknown, once the lease has lapsed
     out kind text -- doubted, or held
 ) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     update effects r set state = 'unknown', fence = r.fence + 1, lease_until = null, updated_at = now()
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call
@@ -69,7 +69,7 @@ declare
     e effects;
     entry int;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     update effects r set state = p_state, output = p_output, error = p_error, fence = r.fence + 1, updated_at = now(),
             resolved_by = case when p_state = 'unknown' then '' else 'probe' end
@@ -107,7 +107,7 @@ declare
     e effects;
     ended text;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     for e in select * from effects r where r.tenant = p_tenant and r.run_id = p_run
             and r.state in ('prepared', 'in_flight') order by r.step, r.call for update

@@ -15,7 +15,7 @@ create function claim_doubts( -- take doubts that are due; nobody else takes the
     p_tenant text, p_limit int, p_lease_s double precision
 ) returns table (doubt json) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     return query
         with due as (
             select e.tenant, e.run_id, e.step, e.call from effects e
@@ -40,7 +40,7 @@ create function note_probe( -- still in doubt: keep what the service said, ask a
     p_tenant text, p_run text, p_step int, p_call int, p_fence int, p_said text, p_again_s double precision
 ) returns void language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     update effects r set probed_at = now(), probe_said = p_said, next_probe_at = now() + make_interval(secs => p_again_s)
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.fence = p_fence
             and r.state = 'unknown';
@@ -55,7 +55,7 @@ declare
     found_one text;
     lapsed int := 0;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     for e in select r.run_id, r.step, r.call, r.tool from effects r where r.tenant = p_tenant and r.state = 'in_flight'
             and r.lease_until < now() - make_interval(secs => p_after_s) order by r.lease_until limit p_limit
     loop
@@ -88,7 +88,7 @@ declare
     s run_state;
     e effects;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into e from effects r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
         and r.call = p_call for update;
@@ -121,7 +121,7 @@ create function claim_open_runs( -- open runs that nobody has looked at for a wh
     p_tenant text, p_limit int, p_every_s double precision
 ) returns table (run_id text, definition text, opened_s bigint) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     return query
         update runs r set looked_at = now()
         where (r.tenant, r.run_id) in (

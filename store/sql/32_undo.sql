@@ -9,7 +9,7 @@ create function order_undo( -- write an order, once; the chain of the run that i
 declare
     closed_at timestamptz;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_of_run for update;
     if not found then kind := 'absent'; return; end if;
     select r.closed_at into closed_at from runs r where r.tenant = p_tenant and r.run_id = p_of_run;
@@ -41,7 +41,7 @@ declare
     s run_state;
     entry int;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select r.control into control from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
         and r.call = -1 and r.visit = 1;

@@ -11,7 +11,7 @@ declare
     genesis bytea := sha256(convert_to(p_tenant || '/' || p_run, 'UTF8'));
     chained bytea := sha256(genesis || convert_to(p_audit, 'UTF8'));
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     insert into runs (tenant, run_id, agent, agent_version, definition, endpoint, event_id, parent_run_id, root_run_id,
             on_behalf_of, interested, trusted_fields, goal)
         values (p_tenant, p_run, p_agent, p_agent_version, p_definition, p_endpoint, p_event_id, p_parent, p_root,
@@ -39,7 +39,7 @@ create function close_run( -- once: a second close returns what the first one st
 declare
     s run_state;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if not s.closed then
         perform settle_limits(p_tenant, p_run);

@@ -12,7 +12,7 @@ declare
     now_at timestamptz := clock_timestamp();
     longest constant int := 3600;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     changed := false;
     loop
         select * into b from breakers r where r.tenant = p_tenant and r.tool = p_tool for update;
@@ -70,7 +70,7 @@ declare
     b breakers;
     lost_after constant interval := interval '60 seconds';
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select * into b from breakers r where r.tenant = p_tenant and r.tool = p_tool for update;
     passes := not found or b.state = 'closed' or b.until <= clock_timestamp();
     if not passes then

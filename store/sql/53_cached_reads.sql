@@ -6,7 +6,7 @@ create function keep_read(
     p_tenant text, p_key text, p_resource text, p_output text, p_run text, p_for_s int, out kept boolean
 ) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     delete from cached_reads r where r.ctid in (select x.ctid from cached_reads x where x.tenant = p_tenant
         and x.expires_at <= now() order by x.expires_at limit 50 for update skip locked);
     insert into cached_reads as r (tenant, key, resource, output, run_id, expires_at)
@@ -20,7 +20,7 @@ drop function if exists find_read;
 create function find_read(p_tenant text, p_key text, out output text, out run_id text, out age_s double precision)
 language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     select r.output, r.run_id, extract(epoch from now() - r.stored_at) into output, run_id, age_s from cached_reads r
         where r.tenant = p_tenant and r.key = p_key and r.expires_at > now();
 end $$;
@@ -28,7 +28,7 @@ end $$;
 drop function if exists drop_reads;
 create function drop_reads(p_tenant text, p_resource text, out dropped int) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     delete from cached_reads r where r.tenant = p_tenant and r.resource = p_resource;
     get diagnostics dropped = row_count;
 end $$;

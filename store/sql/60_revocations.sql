@@ -43,7 +43,7 @@ declare
     seen text;
     made text;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     -- Before the row: admission takes the two in this order.
     if not p_enabled then perform pg_advisory_xact_lock(7301); end if;
     select * into a from agent_states r where r.tenant = p_tenant and r.agent = p_agent for update;

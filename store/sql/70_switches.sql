@@ -20,7 +20,7 @@ declare
     t text;
     found_now int;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform pg_advisory_xact_lock(7301);
     in_flight := 0;
     select w.switch_id, w.set_at, w.epoch into switch_id, set_at, epoch from switches w
@@ -71,7 +71,7 @@ drop function if exists release_switch;
 create function release_switch(p_tenant text, p_switch bigint, p_by text, p_reason text)
 returns setof switches language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     return query update switches w set released_by = p_by, released_at = now(), released_reason = p_reason
         where w.tenant = p_tenant and w.switch_id = p_switch and w.released_at is null returning w.*;
 end $$;
@@ -85,7 +85,7 @@ create function pause_run( -- once for each number; a halt that is over by now i
 declare
     p pauses;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into p from pauses r where r.tenant = p_tenant and r.run_id = p_run and r.number = p_number;
     if found then state := case when p.ended_at is null then 'paused' else 'over' end; return; end if;
@@ -103,7 +103,7 @@ create function note_order( -- an operator's order was obeyed: once in the chain
     out state text -- noted, stored
 ) language plpgsql as $$
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if exists (select 1 from audit a where a.tenant = p_tenant and a.run_id = p_run and a.kind = 'commanded'
             and a.body = p_audit) then

@@ -18,7 +18,7 @@ declare
     need_micros bigint := p_micros;
     drawn record;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform pg_advisory_xact_lock_shared(7301);
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if not found then kind := 'absent'; return; end if;
@@ -80,7 +80,7 @@ create function settle_check( -- true, or false where a later attempt took over
 declare
     c checks;
 begin
-    perform set_config('countersign.tenant', p_tenant, true);
+    perform take_tenant(p_tenant);
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run and not r.closed for update;
     if not found then return false; end if;
     select * into c from checks r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step

@@ -81,8 +81,9 @@ def lookalikes() -> Iterator[Attack]:
         yield one(family, f"neighbour {name}", *START, (read_order(name),), (refund(name),))
         yield one(family, f"neighbour {name}, unread", *START, (refund(name), refund(name, 2_000)))
     written = (
-        wide("ORD-4711"), "ORD-4711\u200b", "\u202eORD-7001", "ORD\u20114711", "\u041eRD-4711", "ORD-4711 ", " ORD-4711",
-        "ORD-4711\n", "ORD-4711\x00", "ORD-٤٧١١", "ORD-471\uff11", "ORD-4711\ufeff", "ORD%2D4711", "ORD-4711/../ORD-7001",
+        wide("ORD-4711"), "ORD-4711\u200b", "\u202eORD-7001", "ORD\u20114711", "\u041eRD-4711", "ORD-4711 ",
+        " ORD-4711", "ORD-4711\n", "ORD-4711\x00", "ORD-٤٧١١", "ORD-471\uff11", "ORD-4711\ufeff", "ORD%2D4711",
+        "ORD-4711/../ORD-7001",
         "ORD-7001?x=ORD-4711", "ORD-4711#ORD-7001", "ORD-4711,ORD-7001", "..%2fORD-7001", "ORD-4711\u0301", "",
         "*", "%", "ORD-4711;ORD-7001", "ORD-7001\u2066ORD-4711\u2069", "O\u00adRD-4711",
     )  # fmt: skip

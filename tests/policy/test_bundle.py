@@ -1,7 +1,7 @@
 """A bundle is whole or it is not used: each mistake is found with its file and line."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.bundles import BASE_POLICY
@@ -114,6 +114,7 @@ def test_a_base_policy_without_one_of_its_walls_is_refused() -> None:
 
 
 @pytest.mark.req("P7")
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True))
 def test_the_digest_changes_with_any_file_and_with_nothing_else(changed: list[int]) -> None:
     files = {"a": GOOD, "b": GOOD.replace("desk-a", "desk-b"), "c": PERMIT_ALL}

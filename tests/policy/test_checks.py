@@ -9,7 +9,7 @@ from policy.bundle import Bundle
 from policy.cedar_text import CedarPolicy, cedar_policies
 from policy.checks import decide_with_checks
 from policy.rungs import named_checks
-from tests.policy.desk import PERMIT_ALL, bundle_of, request_for
+from tests.policy.desk import LADDER, PERMIT_ALL, bundle_of, request_for
 
 pytestmark = pytest.mark.req("P9")
 
@@ -38,7 +38,8 @@ DECLARED = ("second-look", "sums", "unused")
 
 
 def bundle(*texts: str) -> Bundle:
-    return bundle_of(base=PERMIT_ALL, **{f"file{index}": text for index, text in enumerate(texts)})
+    named = {f"file{index}": text for index, text in enumerate(texts)}
+    return bundle_of(LADDER, base=PERMIT_ALL, **named)
 
 
 def decision(made: Bundle, **changes: object) -> Allowed | Denied | NeedsApproval | NeedsCheck:

@@ -5,6 +5,7 @@ import sys
 import time
 
 from tests.adversary.agentdojo.measure import SUITES, TARGETS, Measured, measure, missed
+from tests.adversary.agentdojo.reach import reach
 from tests.adversary.agentdojo.schedules import ATTACKS, Schedule
 
 _ORDER = (Schedule.BENIGN, *ATTACKS)
@@ -14,8 +15,14 @@ def main() -> int:
     """Measure, print the tables, say what was missed."""
     options = argparse.ArgumentParser(prog="python -m tests.adversary.agentdojo", description=__doc__)
     options.add_argument("--jobs", type=int, help="only the first few jobs of each suite")
+    options.add_argument("--reach", action="store_true", help="only what a model that knows the rules could do alone")
     options.add_argument("--without-gate", action="store_true", help="let everything run: the targets are missed")
     chosen = options.parse_args()
+    if chosen.reach:
+        found = reach(SUITES)
+        for name, drawn in sorted(found.drawn.items()):
+            _say(f"{name}: {found.alone[name]} of {drawn} drawn calls would run without a question")
+        return 0
     began = time.monotonic()
     measured = measure(jobs=chosen.jobs, enforced=not chosen.without_gate)
     _say(table(measured))

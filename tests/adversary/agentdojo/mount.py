@@ -14,7 +14,7 @@ from contracts.canonical import digest
 from contracts.tool import Effect, Label, Rejected, Tier, Tool, ToolContext, tool
 from tests.adversary.agentdojo.upstream import Call, Environment, Suite, load_suite
 
-__all__ = ["World", "arguments_of", "mounted", "output_of", "suite_named", "tool_name", "world"]
+__all__ = ["Amount", "World", "arguments_of", "mounted", "output_of", "suite_named", "tool_name", "world"]
 
 Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$")]
 """Upstream's floats, as decimals in text: policy compares no floats."""

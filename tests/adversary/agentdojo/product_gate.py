@@ -22,6 +22,7 @@ from policy.bundle import Bundle
 from policy.decide import decide
 from policy.outgoing import OwnRecords
 from policy.provenance import Trace, ValueIndex
+from policy.recorded import scalars
 from policy.request import CallFacts, authorization_request
 from settings import get_settings
 from tests.adversary.agentdojo.mount import arguments_of, output_of, tool_name
@@ -81,6 +82,8 @@ class ProductGate:
     completed: Counter[str] = field(default_factory=Counter[str])
     deeds: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     tainted: bool = False
+    seen: list[str] = field(default_factory=list[str])
+    """Every value that tools have answered, as text."""
 
     def __post_init__(self) -> None:
         message = event_message({"id": "1", "type": EVENT_TYPE, "data": event_data(self.prompt)})
@@ -134,6 +137,7 @@ class ProductGate:
         self.records.read(read, self._labels())
         if error:
             return
+        self.seen += [str(part) for _, part in scalars(_output(tool.output_model, result))]
         self.completed[tool.name] += 1
         if tool.effect is Effect.WRITE:
             self.deeds.add((tool.name, tool.natural_key(tool.args_model.model_validate(arguments))))
