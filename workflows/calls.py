@@ -2,36 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
 
 from contracts.agent import ANY_TOOL, OnDenied, PinnedTool
 from contracts.call import CallHead, CallStatus, EffectState, ExecuteTool
-from contracts.decision import Requirement
 from contracts.event import RunRequest
-from contracts.notice import NoticeKind
 from contracts.outcome import Outcome, OutcomeReason
-from contracts.run_activities import (
-    OPEN_APPROVAL,
-    SETTLE_APPROVAL,
-    ApprovalOpened,
-    ApprovalState,
-    OpenApproval,
-    Pinned,
-    SettleApproval,
-)
+from contracts.run_activities import Pinned
 from contracts.tool import Effect
 from contracts.turn import CallControl
 from contracts.vote import Grant
 from policy.loops import CallSeen
 from workflows import stubs
+from workflows.asking import Asking
 from workflows.ballot import Ballot
 from workflows.checking import make_checks
 from workflows.endings import End
 from workflows.halts import Halts
-from workflows.notices import Notices
 from workflows.overruns import Overruns
 
 __all__ = ["Calls"]
@@ -62,8 +51,7 @@ class Calls:
     ) -> None:  # fmt: skip
         self._request = request
         self._pinned = pinned
-        self._ballot = ballot
-        self._notices = Notices(request)
+        self._asking = Asking(request, pinned.definition, ballot)
         self._overruns = overruns
         self._halts = halts
         halts.may_restart = lambda: not self._asked
@@ -204,89 +192,10 @@ class Calls:
 
     async def _ask(self, step: int, index: int, call: CallControl, result: CallHead) -> Grant | End | None:
         """Put a call before people. A grant; or None when they denied it and the model was told; or an end."""
-        requirement = result.control.requirement
-        if requirement is None:
-            return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, "approval needed, but no requirement given")
         self._asked = True
         await self._halts.clear(step)
-        opened = await self._open(step, index, call, result.visit, requirement)
         self._enter("waiting_for_people")
-        self._notices.tell(NoticeKind.REQUESTED, opened)
-        if not await self._decided_until(opened, opened.sla_at):
-            self._notices.tell(NoticeKind.REMINDER, opened)
-        if not await self._decided_until(opened, opened.expires_at):
-            await self._settle(step, index, call, opened, "expired")
-            await self._notices.tell_at_last(NoticeKind.EXPIRED, opened)
-            return End(Outcome.ESCALATED, OutcomeReason.APPROVAL_EXPIRED, f"step {step} {call.tool}")
-        if self._ballot.verdict(opened.request_id) == "denied":
-            await self._settle(step, index, call, opened, "denied")
-            return None
-        grant = self._ballot.grant(opened.request_id)
-        await self._settle(step, index, call, opened, "granted")
-        return grant
-
-    async def _decided_until(self, opened: ApprovalOpened, moment: int) -> bool:
-        """Wait for people until that moment (Unix seconds). Whether they have decided."""
-
-        def decided() -> bool:
-            return self._ballot.verdict(opened.request_id) != "open"
-
-        left_s = min(moment, opened.expires_at) - workflow.now().timestamp()
-        with suppress(TimeoutError):
-            await workflow.wait_condition(decided, timeout=timedelta(seconds=max(left_s, 0.001)))
-        return decided()
-
-    async def _open(
-        self, step: int, index: int, call: CallControl, visit: int, requirement: Requirement
-    ) -> ApprovalOpened:
-        self._ballot.expect()
-        opened: ApprovalOpened | None = None
-        try:
-            opened = await stubs.regular(
-                OPEN_APPROVAL,
-                OpenApproval(
-                    tenant=self._request.tenant,
-                    run_id=self._request.run_id,
-                    definition=self._pinned.definition,
-                    step=step,
-                    call=index,
-                    visit=visit,
-                    tool=call.tool,
-                    arguments_digest=call.arguments_digest,
-                    requirement=requirement,
-                ),
-                activity_id=f"s{step}-c{index}-ask{visit}",
-                timeout_s=60,
-                wait_s=self._request.store_wait_s,
-                summary=f"step {step}: ask {requirement.in_words()} about {call.tool}",
-            )
-            return opened
-        finally:
-            self._ballot.open(opened, workflow.now().timestamp())
-
-    async def _settle(
-        self, step: int, index: int, call: CallControl, opened: ApprovalOpened, state: ApprovalState
-    ) -> None:
-        decision_ids = self._ballot.decision_ids(opened.request_id)
-        self._ballot.close(opened.request_id)
-        await stubs.short(
-            SETTLE_APPROVAL,
-            SettleApproval(
-                tenant=self._request.tenant,
-                run_id=self._request.run_id,
-                definition=self._pinned.definition,
-                request_id=opened.request_id,
-                step=step,
-                call=index,
-                tool=call.tool,
-                arguments_digest=call.arguments_digest,
-                state=state,
-                decision_ids=decision_ids,
-            ),
-            activity_id=f"settle-{opened.request_id}",
-            wait_s=self._request.store_wait_s,
-            summary=f"step {step}: approval {state}",
-        )
+        return await self._asking.ask(step, index, call, result)
 
     async def _visit(
         self, step: int, index: int, call: CallControl, visit: int, grant: Grant | None = None

@@ -2,23 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import timedelta
 
 from temporalio import workflow
 
 from contracts.agent import OnExceeded
 from contracts.event import Carried, RunRequest
 from contracts.limits import NOTE_RUN, OPEN_RAISE, SETTLE_RAISE, NoteRun, OpenRaise, SettleRaise
-from contracts.notice import NoticeKind
 from contracts.outcome import Outcome, OutcomeReason
 from contracts.run_activities import ApprovalOpened, ApprovalState, Pinned
 from policy.limits import ceilings, draft_changes
 from policy.loops import CallSeen, LoopWatch
 from workflows import stubs
+from workflows.asking import People
 from workflows.ballot import Ballot
 from workflows.endings import End, end_of_limit
-from workflows.notices import Notices
 
 __all__ = ["Overruns"]
 
@@ -34,7 +31,7 @@ class Overruns:
         self._pinned = pinned
         self._limits = pinned.agent.limits
         self._ballot = ballot
-        self._notices = Notices(request)
+        self._people = People(request, ballot)
         self._enter = enter
         self._lock = asyncio.Lock()
         self._ordinal = carried.notes if carried else 0
@@ -112,26 +109,12 @@ class Overruns:
             return End(end.outcome, end.reason, f"{end.detail}: {refusal}"[:500])
         began = workflow.now()
         self._enter("waiting_for_people")
-        self._notices.tell(NoticeKind.REQUESTED, opened)
-        if not await self._decided_until(opened, opened.sla_at):
-            self._notices.tell(NoticeKind.REMINDER, opened)
-        decided = await self._decided_until(opened, opened.expires_at)
+        decided = await self._people.decide(opened)
         self.waited_s += (workflow.now() - began).total_seconds()
-        if not decided:
-            end = await self._settle(step, limit, opened, "expired")
-            await self._notices.tell_at_last(NoticeKind.EXPIRED, opened)
-            return end
-        granted = self._ballot.verdict(opened.request_id) == "granted"
-        return await self._settle(step, limit, opened, "granted" if granted else "denied")
-
-    async def _decided_until(self, opened: ApprovalOpened, until_s: int) -> bool:
-        """Wait for votes that decide, no longer than that time (Unix seconds)."""
-        left_s = max(until_s - workflow.now().timestamp(), 0.001)
-        with suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: self._ballot.verdict(opened.request_id) != "open", timeout=timedelta(seconds=left_s)
-            )
-        return self._ballot.verdict(opened.request_id) != "open"
+        end = await self._settle(step, limit, opened, decided)
+        if decided == "expired":
+            await self._people.tell_expired(opened)
+        return end
 
     async def _open(self, step: int, limit: str) -> tuple[ApprovalOpened | None, str]:
         self._ballot.expect()

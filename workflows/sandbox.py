@@ -19,8 +19,8 @@ __all__ = ["WORKFLOWS", "sandbox"]
 WORKFLOWS: Sequence[type] = (AgentRun, UndoRun, BreakGlass)
 _PASSED_THROUGH = (
     "contracts", "policy", "pydantic", "pydantic_core", "joserfc", "cryptography", "rfc8785", "cedarpy",
-    "workflows.ballot", "workflows.calls", "workflows.checking", "workflows.endings", "workflows.halts",
-    "workflows.notices", "workflows.overruns", "workflows.stubs",
+    "workflows.asking", "workflows.ballot", "workflows.calls", "workflows.checking", "workflows.endings",
+    "workflows.halts", "workflows.notices", "workflows.overruns", "workflows.stubs",
 )  # fmt: skip
 """Loaded once, outside the sandbox: pure code of ours, and libraries without state.
 

@@ -1,4 +1,4 @@
-"""Stop a run exactly at a boundary: a trigger waits for a lock while the statement of that boundary is under way.
+"""Stop a run exactly at a boundary: the statement of that boundary waits for a lock, in a trigger or where it begins.
 
 Nothing of this is in the product. While a statement is held, the world is as it is between two steps: what came before
 is committed, what comes next is not.
@@ -18,25 +18,40 @@ POLL_S = 0.02
 _INSTALL = """
 create schema crash;
 create table crash.armed (run_id text primary key, point text not null, slot int not null);
-create function crash.hold() returns trigger language plpgsql security definer as $$
+create function crash.stand(p_run text, p_point text) returns void language plpgsql security definer as $$
 declare
     held int;
 begin
-    select a.slot into held from crash.armed a
-        where a.run_id = new.run_id and a.point = tg_argv[0] || coalesce('/' || (to_jsonb(new) ->> 'step'), '');
+    select a.slot into held from crash.armed a where a.run_id = p_run and a.point = p_point;
     if found then perform pg_advisory_xact_lock_shared(7399, held); end if;
+end $$;
+create function crash.hold() returns trigger language plpgsql security definer as $$
+begin
+    perform crash.stand(new.run_id, tg_argv[0] || coalesce('/' || (to_jsonb(new) ->> 'step'), ''));
     return new;
 end $$;
+grant usage on schema crash to public;
+-- These two lock what runs share before they write anything of their run: they stand where they begin.
+do $do$
+declare
+    place record;
+begin
+    for place in values
+        ('admit_call', $$case p_verdict when 'record' then 'record' else 'admit' end || '/' || p_step$$),
+        ('close_run', $$'close'$$)
+    loop
+        execute replace(pg_get_functiondef(place.column1::regproc), 'perform take_tenant(p_tenant);',
+            'perform take_tenant(p_tenant); perform crash.stand(p_run, ' || place.column2 || ');');
+        if position('crash.stand' in pg_get_functiondef(place.column1::regproc)) = 0 then
+            raise exception '% does not begin as it did', place.column1;
+        end if;
+    end loop;
+end $do$;
 create trigger crash_open before insert on runs for each row execute function crash.hold('open');
-create trigger crash_close before update on runs for each row execute function crash.hold('close');
 create trigger crash_reserve before insert on journal for each row when (new.call = -1)
     execute function crash.hold('reserve');
 create trigger crash_settle before update on journal for each row when (new.call = -1 and new.state = 'done')
     execute function crash.hold('settle');
-create trigger crash_admit before insert on journal for each row when (new.call >= 0 and new.state = 'reserved')
-    execute function crash.hold('admit');
-create trigger crash_record before insert on journal for each row when (new.call >= 0 and new.state = 'done')
-    execute function crash.hold('record');
 create trigger crash_start before update on effects for each row
     when (old.state = 'prepared' and new.state = 'in_flight') execute function crash.hold('start');
 create trigger crash_finish before update on journal for each row when (new.call >= 0 and new.state = 'done')
