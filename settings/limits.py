@@ -3,11 +3,11 @@
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from settings.tenants import AgentName, TenantName
+from settings.time_zones import TimeZone
 from settings.yaml_files import load_yaml
 
 __all__ = [
@@ -30,18 +30,6 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}\.[a-z][a-z0-9_]{0,40}$")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^\S+$")]
 RungId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        msg = f"no time zone {name!r}: use a name such as Europe/Berlin"
-        raise ValueError(msg) from error
-    return name
-
-
-TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 
 
 class _Part(BaseModel):
