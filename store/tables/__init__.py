@@ -8,6 +8,7 @@ from store.tables.identity import AgentChange, CredentialKey, Revocation
 from store.tables.inbox import Alarm, InboxRow
 from store.tables.limits import Breaker, CachedRead, Counter, RateWindow
 from store.tables.notices import NoticeRow
+from store.tables.review import DecoyRow, EffectReviewRow, PacketRatingRow, RequestView, ReviewMark
 from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
 from store.tables.stopping import CommandRow, PauseRow, RunRead, Switch, SwitchReceipt
 from store.tables.undo import UndoOrderRow
@@ -25,15 +26,20 @@ __all__ = [
     "CommandRow",
     "Counter",
     "CredentialKey",
+    "DecoyRow",
     "Definition",
+    "EffectReviewRow",
     "EffectRow",
     "EmergencyRow",
     "InboxRow",
     "JournalRow",
     "MessageRow",
     "NoticeRow",
+    "PacketRatingRow",
     "PauseRow",
     "RateWindow",
+    "RequestView",
+    "ReviewMark",
     "Revocation",
     "RunRead",
     "RunRow",

@@ -23,6 +23,7 @@ grant select, insert, update on vote_keys, credential_keys to countersign_app;
 grant select, insert on revocations, agent_changes to countersign_app;
 grant select, insert on switch_receipts, run_reads to countersign_app;
 grant select, insert, update on checks, emergencies, commands, pauses, undo_orders to countersign_app;
+grant select, insert, update on decoys, effect_reviews, packet_ratings, request_views, review_marks to countersign_app;
 
 -- The dispatchers see every tenant, but only what waits to be delivered.
 grant select, update on inbox, votes to countersign_dispatch;
@@ -37,7 +38,8 @@ begin
     foreach name in array array['definitions', 'runs', 'run_state', 'messages', 'journal', 'effects', 'audit', 'inbox',
         'alarms', 'approval_requests', 'votes', 'agent_states', 'agent_changes', 'revocations', 'switches', 'accounts',
         'switch_receipts', 'run_reads', 'checks', 'emergencies', 'commands', 'pauses', 'undo_orders',
-        'sessions', 'notices', 'breakers', 'cached_reads', 'counters', 'rate_windows']
+        'sessions', 'notices', 'breakers', 'cached_reads', 'counters', 'rate_windows',
+        'decoys', 'effect_reviews', 'packet_ratings', 'request_views', 'review_marks']
     loop
         execute format('alter table %I enable row level security', name);
         execute format('alter table %I force row level security', name);
@@ -69,3 +71,8 @@ create trigger append_only before update or delete on revocations for each row e
 create trigger append_only before update or delete on agent_changes for each row execute function refuse_change();
 create trigger append_only before update or delete on switch_receipts for each row execute function refuse_change();
 create trigger append_only before update or delete on run_reads for each row execute function refuse_change();
+-- What was said of an effect, and what became of a test request, stands.
+create trigger labelled before update on effect_reviews for each row when (old.label <> '')
+    execute function refuse_change();
+create trigger ended before update on decoys for each row when (old.ended_at is not null)
+    execute function refuse_change();

@@ -189,6 +189,31 @@ CREATE TABLE credential_keys (
     PRIMARY KEY (kid)
 );
 
+CREATE TABLE decoys (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    groups VARCHAR[] NOT NULL,
+    fault VARCHAR NOT NULL,
+    tell VARCHAR NOT NULL,
+    made_from VARCHAR NOT NULL,
+    planted_by VARCHAR NOT NULL,
+    planted_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    result VARCHAR DEFAULT '' NOT NULL,
+    person VARCHAR DEFAULT '' NOT NULL,
+    verdict VARCHAR DEFAULT '' NOT NULL,
+    reason VARCHAR DEFAULT '' NOT NULL,
+    PRIMARY KEY (tenant, request_id)
+);
+
+CREATE UNIQUE INDEX decoys_by_run ON decoys (tenant, run_id);
+
+CREATE INDEX decoys_newest ON decoys (tenant, planted_at desc);
+
 CREATE TABLE definitions (
     tenant VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,
@@ -197,6 +222,33 @@ CREATE TABLE definitions (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     PRIMARY KEY (tenant, digest)
 );
+
+CREATE TABLE effect_reviews (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    agent VARCHAR NOT NULL,
+    agent_version INTEGER NOT NULL,
+    tool VARCHAR NOT NULL,
+    tier INTEGER NOT NULL,
+    because VARCHAR NOT NULL,
+    share FLOAT NOT NULL,
+    drawn_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    label VARCHAR DEFAULT '' NOT NULL,
+    note VARCHAR DEFAULT '' NOT NULL,
+    expected VARCHAR DEFAULT '' NOT NULL,
+    person VARCHAR DEFAULT '' NOT NULL,
+    labelled_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, run_id, step, call)
+);
+
+CREATE INDEX effect_reviews_first ON effect_reviews (tenant, agent, agent_version) WHERE because = 'first';
+
+CREATE INDEX effect_reviews_newest ON effect_reviews (tenant, labelled_at desc) WHERE label <> '';
+
+CREATE INDEX effect_reviews_waiting ON effect_reviews (tenant, due_at) WHERE label = '';
 
 CREATE TABLE effects (
     tenant VARCHAR NOT NULL,
@@ -329,6 +381,17 @@ CREATE TABLE notices (
     PRIMARY KEY (tenant, request_id, kind, channel)
 );
 
+CREATE TABLE packet_ratings (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    useful VARCHAR NOT NULL,
+    minutes_saved INTEGER NOT NULL,
+    note VARCHAR NOT NULL,
+    rated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, run_id, person)
+);
+
 CREATE TABLE pauses (
     tenant VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
@@ -356,6 +419,32 @@ CREATE TABLE rate_windows (
     PRIMARY KEY (tenant, tool)
 )
  WITH (fillfactor = 50);
+
+CREATE TABLE request_views (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    first_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    views INTEGER DEFAULT '0' NOT NULL,
+    attended_ms BIGINT DEFAULT '0' NOT NULL,
+    decided_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, request_id, person)
+);
+
+CREATE INDEX request_views_by_run ON request_views (tenant, run_id);
+
+CREATE TABLE review_marks (
+    tenant VARCHAR NOT NULL,
+    seed BYTEA NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT '-infinity' NOT NULL,
+    run_id VARCHAR DEFAULT '' NOT NULL,
+    seq INTEGER DEFAULT '0' NOT NULL,
+    watched_at TIMESTAMP WITH TIME ZONE DEFAULT '-infinity' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant)
+);
 
 CREATE TABLE revocations (
     tenant VARCHAR NOT NULL,
