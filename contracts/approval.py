@@ -2,13 +2,44 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from contracts.agent import Stage
-from contracts.base import Digest, JsonObject, Record, RunId, TenantId
+from contracts.base import Digest, GroupName, JsonObject, Record, RunId, TenantId
 from contracts.decision import Reason, Requirement
+from contracts.vote import PLAIN_CHOICES, Verdict
 
-__all__ = ["ApprovalBasis", "ApprovalView", "EvidenceItem"]
+__all__ = ["ApprovalBasis", "ApprovalView", "ArgumentChange", "Earlier", "Escalation", "EvidenceItem", "Moments"]
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+def _is_plain(value: object) -> bool:
+    return value == PLAIN_CHOICES
+
+
+class Escalation(Record):
+    """From a moment on, members of another group may decide in place of those who were asked."""
+
+    group: GroupName
+    """The group that was asked: its seats may be taken."""
+    to: GroupName
+    """Whose members may take them as well. Nobody who could decide before loses that."""
+    at: int = Field(ge=0)
+    """Unix seconds."""
+
+
+class Moments(Record):
+    """When what happens to an open request, in Unix seconds; fixed when it is opened."""
+
+    opened_at: int
+    sla_at: int
+    """When people are reminded."""
+    expires_at: int
+    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25)
+    """By their time; none at or after the expiry."""
 
 
 class EvidenceItem(Record):
@@ -21,6 +52,33 @@ class EvidenceItem(Record):
     """`untrusted` when any field of the output is untrusted content."""
     output: JsonObject
     """The recorded output."""
+
+
+class ArgumentChange(Record):
+    """An argument that a person changed; null where it is not given."""
+
+    name: str
+    before: JsonValue
+    after: JsonValue
+
+
+class Earlier(Record):
+    """What an approver said before: of this call, or of an earlier one of the same tool in the run."""
+
+    request_id: str
+    step: int
+    verdict: Verdict
+    """`deny`, `edit` or `ask`."""
+    person: str
+    display_name: str
+    words: str = Field(max_length=2_000)
+    """The reason, or the question."""
+    changes: tuple[ArgumentChange, ...] = Field(default=(), max_length=100, exclude_if=_is_empty)
+    """Of an edit."""
+    problem: str = Field(default="", max_length=500, exclude_if=_is_empty)
+    """Why an edit could not be used."""
+    answer: str = Field(default="", max_length=2_000, exclude_if=_is_empty)
+    """Of a question: what the model has said since; never verified."""
 
 
 class ApprovalView(Record):
@@ -63,6 +121,8 @@ class ApprovalView(Record):
     """The model's own words; never verified."""
     served_model: str
     evidence: tuple[EvidenceItem, ...] = Field(max_length=100)
+    earlier: tuple[Earlier, ...] = Field(default=(), max_length=20, exclude_if=_is_empty)
+    """What approvers said before, oldest first."""
 
 
 class ApprovalBasis(Record):
@@ -80,4 +140,10 @@ class ApprovalBasis(Record):
     requirement: Requirement
     policies: tuple[str, ...]
     """Ids of the determining policies, sorted."""
+    choices: tuple[Verdict, ...] = Field(default=PLAIN_CHOICES, exclude_if=_is_plain)
+    """What may be said to it."""
+    editors: tuple[str, ...] = Field(default=(), max_length=20, exclude_if=_is_empty)
+    """Persons who wrote these arguments or a part of them."""
     view_digest: Digest
+    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25, exclude_if=_is_empty)
+    """Who else may decide, and from when."""

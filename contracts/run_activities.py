@@ -6,6 +6,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import Field
 
 from contracts.agent import PinnedAgent
+from contracts.approval import Escalation
 from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
 from contracts.call import CallResult, ExecuteTool
 from contracts.check import CheckResult, RunCheck
@@ -14,6 +15,7 @@ from contracts.event import RunRequest
 from contracts.notice import NoticesSent, SendNotices
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.turn import CallModel, ModelTurn
+from contracts.vote import PLAIN_CHOICES, Verdict
 
 __all__ = [
     "CALL_MODEL",
@@ -39,6 +41,7 @@ __all__ = [
     "CloseRun",
     "OpenApproval",
     "Pinned",
+    "Revised",
     "SettleApproval",
 ]
 
@@ -62,6 +65,14 @@ NOTICE_NOT_SENT = "NoticeNotSent"
 """A channel did not take a notice: retried as long as the request is open."""
 ENGINE_FAULT = "EngineFault"
 """A contradiction that only a fault of this software explains: not retried."""
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+def _is_plain(value: object) -> bool:
+    return value == PLAIN_CHOICES
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,8 @@ class OpenApproval(Record):
     """The visit that found the requirement."""
     tool: ToolName
     arguments_digest: Digest
+    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    """How often people edited the call."""
     requirement: Requirement
 
 
@@ -117,6 +130,12 @@ class ApprovalOpened(Record):
     """Unix seconds."""
     expires_at: int
     """Unix seconds."""
+    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25, exclude_if=_is_empty)
+    """Who else may decide, and from when."""
+    choices: tuple[Verdict, ...] = Field(default=PLAIN_CHOICES, exclude_if=_is_plain)
+    """What may be said to it."""
+    editors: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """Persons who wrote these arguments or a part of them."""
 
 
 ApprovalState = Literal["granted", "denied", "expired", "voided"]
@@ -133,9 +152,25 @@ class SettleApproval(Record):
     call: int = Field(ge=0)
     tool: ToolName
     arguments_digest: Digest
+    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    """How often people had edited the call when it was asked."""
     state: ApprovalState
     decision_ids: tuple[str, ...] = Field(max_length=20)
     """Accepted votes, in the order in which they were counted."""
+    ending: Verdict | None = Field(default=None, exclude_if=_is_empty)
+    """Of a voided request: what ended it, if an approver did."""
+    edited: Digest | None = Field(default=None, exclude_if=_is_empty)
+    """Of an edit: digest of the arguments, as the vote names it."""
+
+
+class Revised(Record):
+    """A call as an approver edited it."""
+
+    revision: int = Field(ge=1)
+    arguments_digest: Digest
+    """Of the arguments that hold now: the edited ones, or those before where they cannot be used."""
+    problem: str = Field(default="", max_length=500, exclude_if=_is_empty)
+    """Why the edit cannot be used; empty when it can. Holds no value of an argument."""
 
 
 class ApprovalSettled(Record):
@@ -143,6 +178,8 @@ class ApprovalSettled(Record):
 
     request_id: str
     state: ApprovalState
+    revised: Revised | None = Field(default=None, exclude_if=_is_empty)
+    """Of an edit."""
 
 
 class CloseRun(Record):

@@ -1,14 +1,17 @@
 """Votes: what an approver decided, bound to exactly what was shown, signed by the approvals service."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.base import Digest, GroupName, Record, RunId, TenantId
 from contracts.decision import Requirement
 
 __all__ = [
+    "MAX_EDITS",
+    "PLAIN_CHOICES",
+    "Delegated",
     "Grant",
     "SignedVote",
     "Verdict",
@@ -21,11 +24,39 @@ __all__ = [
 ]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Verdict(StrEnum):
-    """What an approver said."""
+    """What an approver said. All but an approval end the request; none but a quorum of approvals lets the call run."""
 
     APPROVE = "approve"
     DENY = "deny"
+    EDIT = "edit"
+    """With these arguments instead: validated, decided by policy and put before people anew."""
+    ASK = "ask"
+    """A question to the model, as the call's answer; it may propose the call again."""
+    HAND_OVER = "hand_over"
+    """A person goes on: the run ends."""
+
+
+PLAIN_CHOICES = (Verdict.APPROVE, Verdict.DENY)
+"""What can be said to every request."""
+MAX_EDITS = 5
+"""How often people may edit one call."""
+
+
+class Delegated(Record):
+    """For whom a delegate decides."""
+
+    delegation_id: str = Field(pattern=r"^dlg-[a-z2-7]{26}$")
+    """The delegation under which the delegate does."""
+    approver: str = Field(max_length=200)
+    """Account of the approver who named the delegate."""
+    person: str = Field(max_length=200)
+    """The human being behind it, whose place the vote takes."""
+    display_name: str = Field(max_length=200)
 
 
 class Vote(Record):
@@ -40,7 +71,9 @@ class Vote(Record):
     """Digest of what was shown: arguments, view, requirement, policies, tool version."""
     verdict: Verdict
     reason: str = Field(default="", max_length=2_000)
-    """Required for a denial and at tier 4."""
+    """Why; of `ask` the question. Required for everything but an approval, and for that at tier 4."""
+    edited: Digest | None = Field(default=None, exclude_if=_is_none)
+    """Of an edit: digest of the canonical arguments that the approver wrote."""
     decision_id: str = Field(pattern=r"^dec-[a-z2-7]{26}$")
     """Unique per vote; makes redelivery harmless."""
     issuer: str = Field(max_length=200)
@@ -51,7 +84,7 @@ class Vote(Record):
     """The human being: accounts of one person share it."""
     display_name: str = Field(max_length=200)
     groups: tuple[GroupName, ...] = Field(max_length=100)
-    """Memberships when the vote was cast."""
+    """Memberships when the vote was cast; of a delegate's vote, those of the approver for whom it is cast."""
     authenticated_at: int = Field(ge=0)
     """When the approver last proved who they are, Unix seconds."""
     strength: Literal["password", "multi_factor"]
@@ -60,6 +93,21 @@ class Vote(Record):
     """Unix seconds."""
     expires_at: int = Field(ge=0)
     """After this the vote is worthless, Unix seconds."""
+    delegated: Delegated | None = Field(default=None, exclude_if=_is_none)
+    """For whom the person votes, if not for themselves."""
+
+    @property
+    def persons(self) -> frozenset[str]:
+        """Everybody whose one vote this is, in small letters: who casts it, and for whom."""
+        names = (self.person, *((self.delegated.person,) if self.delegated else ()))
+        return frozenset(name.casefold() for name in names)
+
+    @model_validator(mode="after")
+    def _edits_or_not(self) -> Self:
+        if (self.verdict is Verdict.EDIT) is (self.edited is None):
+            msg = "an edit, and nothing else, names edited arguments"
+            raise ValueError(msg)
+        return self
 
 
 class SignedVote(Record):
@@ -81,9 +129,17 @@ class VoteRefusal(StrEnum):
     WRONG_DIGEST = "wrong_digest"
     EXPIRED = "expired"
     NOT_ELIGIBLE = "not_eligible"
+    NOT_YET = "not_yet"
+    """The approver's group may decide only once the request is escalated to it."""
+    NOT_DELEGATED = "not_delegated"
+    """The delegation is not, not yet or no longer in force."""
     SAME_PERSON = "same_person"
     REASON_MISSING = "reason_missing"
     INTERESTED_PARTY = "interested_party"
+    NOT_OFFERED = "not_offered"
+    """This request cannot be answered so."""
+    CO_AUTHOR = "co_author"
+    """The approver edited what would run, and somebody else must approve that."""
     STALE_SIGN_IN = "stale_sign_in"
     """The approver signed in too long before the vote."""
     WEAK_SIGN_IN = "weak_sign_in"

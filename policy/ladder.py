@@ -1,15 +1,30 @@
-"""The ladder of approvals: a finite, ordered list of requirements, lowest first."""
+"""The ladder of approvals: a finite, ordered list of requirements, lowest first; and which groups escalate to which."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from contracts.base import Record
+from contracts.base import GroupName, Record
 from contracts.decision import GroupCount, Requirement
 
-__all__ = ["Ladder"]
+__all__ = ["GroupRule", "Ladder"]
+
+_MAX_CHAIN = 5
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+class GroupRule(Record):
+    """What happens when a group does not decide."""
+
+    escalates_to: GroupName
+    """Group whose members may then decide in its place."""
+    escalate_after_s: int = Field(ge=1, le=2_592_000)
+    """When, in seconds after the group was asked or the request was escalated to it."""
 
 
 class Ladder(Record):
@@ -17,6 +32,8 @@ class Ladder(Record):
 
     rungs: tuple[Requirement, ...] = Field(max_length=20)
     """A denial tries every one of them."""
+    groups: dict[GroupName, GroupRule] = Field(default_factory=dict, max_length=100, exclude_if=_is_empty)
+    """Groups that escalate; the others wait until the request expires."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -29,6 +46,27 @@ class Ladder(Record):
                     msg = f"the rung {rung.id} is never asked: who meets {lower.id} meets it. Put it before {lower.id}"
                     raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _escalates_to_an_end(self) -> Self:
+        for group in self.groups:
+            chain = [to for to, _ in self.escalations_of(group)]
+            if group in chain or len(chain) > len(set(chain)):
+                msg = f"the group {group} escalates in a circle: {' to '.join([group, *chain])}"
+                raise ValueError(msg)
+            if len(chain) > _MAX_CHAIN:
+                msg = f"the group {group} escalates more than {_MAX_CHAIN} times: shorten the chain"
+                raise ValueError(msg)
+        return self
+
+    def escalations_of(self, group: str) -> Iterator[tuple[str, int]]:
+        """To whom a group's requests go on, one after another: the group, and its seconds after the one before."""
+        for _ in range(_MAX_CHAIN + 1):
+            rule = self.groups.get(group)
+            if rule is None:
+                return
+            yield rule.escalates_to, rule.escalate_after_s
+            group = rule.escalates_to
 
     def implied_by(self, held: Requirement) -> tuple[str, ...]:
         """Ids of the rungs that any approvers who meet `held` meet as well, in ladder order.

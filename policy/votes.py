@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import rfc8785
 from pydantic import ValidationError
 
+from contracts.approval import Escalation
 from contracts.canonical import canonical_bytes
 from contracts.decision import Requirement
 from contracts.run_activities import ApprovalOpened
@@ -23,12 +24,14 @@ __all__ = [
     "VOTE_TYPE",
     "judge_vote",
     "may_decide",
+    "names_of",
     "quorum",
     "read_vote",
     "reason_missing",
     "satisfied",
     "sign_in_limit_s",
     "sign_in_refusal",
+    "with_seats",
 ]
 
 VOTE_ALGORITHM = SIGNATURE_ALGORITHM
@@ -90,15 +93,30 @@ def judge_vote(
     weak = sign_in_refusal(opened.tier, vote.voted_at - vote.authenticated_at, vote.issuer, vote.strength)
     if weak is not None:
         return VoteRefused(refusal=weak)
-    if {vote.person.casefold(), vote.subject.casefold()} & {name.casefold() for name in interested}:
+    if names_of(vote) & {name.casefold() for name in interested}:
         return VoteRefused(refusal=VoteRefusal.INTERESTED_PARTY)
-    if any(vote.person.casefold() == other.person.casefold() for other in accepted):
+    if any(vote.persons & other.persons for other in accepted):
         return VoteRefused(refusal=VoteRefusal.SAME_PERSON)
-    if not may_decide(opened.requirement, vote, accepted):
-        return VoteRefused(refusal=VoteRefusal.NOT_ELIGIBLE)
+    counted = [with_seats(other, opened.escalations) for other in accepted]
+    if not may_decide(opened.requirement, with_seats(vote, opened.escalations), counted):
+        later = vote.model_copy(update={"voted_at": opened.expires_at})
+        is_early = may_decide(opened.requirement, with_seats(later, opened.escalations), counted)
+        return VoteRefused(refusal=VoteRefusal.NOT_YET if is_early else VoteRefusal.NOT_ELIGIBLE)
     if reason_missing(vote.verdict, vote.reason, opened.tier):
         return VoteRefused(refusal=VoteRefusal.REASON_MISSING)
     return VoteAccepted()
+
+
+def with_seats(vote: Vote, escalations: Sequence[Escalation]) -> Vote:
+    """The vote with every group whose seats it may take: its own, and those that were escalated to them before it."""
+    more = {one.group for one in escalations if one.to in vote.groups and one.at <= vote.voted_at}
+    return vote if more <= set(vote.groups) else vote.model_copy(update={"groups": (*vote.groups, *sorted(more))})
+
+
+def names_of(vote: Vote) -> frozenset[str]:
+    """Every name of those whose vote it is, in small letters: persons and accounts."""
+    accounts = (vote.subject, *((vote.delegated.approver,) if vote.delegated else ()))
+    return vote.persons | {name.casefold() for name in accounts}
 
 
 def sign_in_refusal(tier: int, signed_in_s: float, issuer: str, strength: str) -> VoteRefusal | None:
@@ -145,7 +163,12 @@ def _seated(requirement: Requirement, votes: Sequence[Vote]) -> int:
     only seat that somebody else fits. At most 25 seats and 20 votes, so augmenting paths are plenty.
     """
     seats = [need.group for need in requirement.needs for _ in range(need.count)]
-    people = {vote.person.casefold(): vote.groups for vote in reversed(votes) if vote.verdict is Verdict.APPROVE}
+    people: dict[str, Sequence[str]] = {}
+    seen: set[str] = set()
+    for vote in votes:
+        if vote.verdict is Verdict.APPROVE and not vote.persons & seen:
+            people[vote.person.casefold()] = vote.groups
+            seen |= vote.persons
     taken: dict[int, str] = {}
 
     def seat(person: str, tried: set[int]) -> bool:
