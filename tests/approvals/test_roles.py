@@ -24,6 +24,8 @@ PUBLIC = {
     "GET /readyz",
     "GET /static/{stamp}/{name}",
     "GET /sign-in",
+    "GET /sign-in/back",
+    "GET /sign-in/with/{tenant}",
     "POST /sign-in",
     "POST /api/sign-in",
     "GET /api/openapi.json",

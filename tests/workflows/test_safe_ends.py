@@ -80,7 +80,7 @@ async def naughty(
 ) -> AsyncGenerator[Installation]:
     async with installed(
         tmp_path, database.url, temporal_address, backoffice, credential_key[0],
-        agents_dir=agents_with(tmp_path, SCRIPT, limits={"steps": 6, "tokens": 400_000}),
+        agents_dir=agents_with(tmp_path, SCRIPT, limits={"steps": 6, "tokens": 1_500_000}),
         models_file=models_with(tmp_path),
     ) as made:  # fmt: skip
         yield made
@@ -160,7 +160,7 @@ async def test_a_limit_ends_the_run_as_the_agent_declares(
         agents_dir=agents_with(
             tmp_path,
             SCRIPT,
-            limits={"steps": 100, "tokens": 400_000, "tool_calls": 100, "on_exceeded": "stop", **limits},
+            limits={"steps": 100, "tokens": 1_500_000, "tool_calls": 100, "on_exceeded": "stop", **limits},
         ),
         models_file=models_with(tmp_path, **changes),
     ) as installation:  # fmt: skip

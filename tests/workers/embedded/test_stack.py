@@ -124,8 +124,9 @@ def test_a_killed_postgres_comes_back_with_its_data(shared: RunningStack) -> Non
         connection.execute("create table kept (word text)")
         connection.execute("insert into kept values ('safe')")
     pid = shared.kill("postgres")
-    shared.until_replaced("postgres", pid)
     shared.until_said("postgres died (SIGKILL)")
+    shared.until_replaced("postgres", pid)
+    shared.until_said("postgres is ready again")
     with psycopg.connect(owner) as connection:
         assert connection.execute("select word from kept").fetchone() == ("safe",)
 
