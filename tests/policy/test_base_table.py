@@ -17,7 +17,7 @@ from contracts.tool import Tier
 from policy.bundle import Bundle, BundleError, build_bundle
 from policy.decide import decide
 from policy.schema import cedar_schema
-from tests.policy.desk import LADDER, READ, declared, request_for
+from tests.policy.desk import AGENT, LADDER, READ, declared, request_for
 from tests.policy.mutants import Mutant, mutants
 
 pytestmark = pytest.mark.req("P1", "P3", "P4", "P5", "I1", "I2", "R1")
@@ -27,7 +27,7 @@ SCHEMA = cedar_schema([READ, *WRITES.values()])
 # denied, the base denied.
 OWN = """
 @id("desk-own") @reason("The desk may use all its tools.")
-permit (principal is Agent, action, resource) when { context.tier >= 2 };
+permit (principal is Agent, action, resource) when { principal.name == "desk" && context.tier >= 2 };
 
 @id("desk-users") @reason("People of the desk may have everything done.")
 permit (principal is User, action, resource) when { context.tier >= 2 && principal.groups.contains("desk") };
@@ -70,6 +70,8 @@ class Cell:
     """Whether something was done after which this is forbidden."""
     tainted: bool = False
     """Whether an argument may come from untrusted content."""
+    named: bool = True
+    """Whether any policy permits this agent what is above the base policy's tiers."""
     identity: str = "alone"
     glass: str = ""
     """What an open emergency lifts."""
@@ -106,8 +108,8 @@ def expected(cell: Cell) -> str:
 
 
 def permitted(cell: Cell) -> bool:
-    """Tier 0 is for reads, tier 1 for writes; above it the agent's own policy permits."""
-    return cell.tier >= 2 or cell.write == (cell.tier == 1)
+    """Tier 0 is for reads, tier 1 for writes; above it the agent's own policy permits, if it names the agent."""
+    return cell.named if cell.tier >= 2 else cell.write == (cell.tier == 1)
 
 
 CALLS = [(write, tier) for write in (False, True) for tier in range(5) if not (write and tier == 0)]
@@ -130,7 +132,7 @@ def cells() -> list[Cell]:
     best = [Cell(write, tier, held=held) for (write, tier), held in itertools.product(CALLS, (0, 1, 2))]
     walls: list[dict[str, Any]] = [
         {"enabled": False}, {"halted": True}, {"at_home": False}, {"own_place": False}, {"own_run": False},
-        {"expired": True}, {"after": True}, {"tainted": True},
+        {"expired": True}, {"after": True}, {"tainted": True}, {"named": False},
     ]  # fmt: skip
     low = [replace(cell, ceiling=ceiling) for cell in best for ceiling in range(4)]
     pairs = [one | other for one, other in itertools.combinations(walls, 2)]
@@ -163,6 +165,7 @@ def asked(cell: Cell) -> AuthorizationRequest:
     action = f"desk.write{cell.tier}" if cell.write else READ.name
     return request_for(
         action,
+        principal=AGENT if cell.named else "clerk",
         home="acme" if cell.at_home else "globex",
         place="acme" if cell.own_place else "globex",
         context={
