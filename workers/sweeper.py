@@ -1,4 +1,4 @@
-"""Looks after what no run looks after any more: doubts, lapsed leases, runs that ended outside the store, lost orders.
+"""Looks after what no run looks after: doubts, lapsed leases, runs that ended outside the store, lost orders, reviews.
 
 Any number of workers may sweep: whatever is looked at is claimed first, and every change is compare-and-set.
 """
@@ -14,11 +14,13 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.after_the_fact import look_back
 from activities.close_run import close_run
 from activities.engine import Engine
 from activities.reconcile import reconcile
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.run_activities import CloseRun
+from settings import SettingsError
 from store.database import StoreDown
 from store.doubts import OpenRun, claim_open_runs, lapse_effects
 from store.undo import orders_waiting, started
@@ -46,6 +48,7 @@ class Swept:
     lapsed: int = 0
     closed: int = 0
     started: int = 0
+    drawn: int = 0
 
 
 class Sweeper:
@@ -75,7 +78,7 @@ class Sweeper:
             for tenant in self._tenants():
                 try:
                     await self.sweep(tenant)
-                except (StoreDown, RPCError, ApplicationError, OSError) as error:
+                except (StoreDown, RPCError, ApplicationError, SettingsError, OSError) as error:
                     _LOG.warning("tenant %s is swept later: %s: %s", tenant, type(error).__name__, error)
             await asyncio.sleep(self._every_s)
 
@@ -93,6 +96,7 @@ class Sweeper:
             await started(db, tenant, order.run_id)
             swept.started += 1
         swept.doubts = await reconcile(self._engine, tenant)
+        swept.drawn = (await look_back(self._engine, tenant)).drawn
         return swept
 
     async def _look(self, tenant: str, run: OpenRun) -> bool:
