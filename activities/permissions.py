@@ -1,6 +1,6 @@
 """The permission matrix of all agents, as data and as the page that is reviewed with each change."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,9 @@ from contracts.agent import Stage
 from contracts.base import JsonObject
 from contracts.tool import Tier, Tool
 from policy.bundle import Bundle, policies_of
+from policy.ladder import Ladder
 from policy.matrix import AMOUNT_MAX_MINOR, MatrixRow, matrix
+from policy.tier import TierRules
 
 __all__ = ["PAGE_COMMAND", "SampleMissing", "permission_page", "permission_rows"]
 
@@ -88,8 +90,8 @@ def _valid(model: type[BaseModel], values: Mapping[str, object]) -> JsonObject |
         return None
 
 
-def permission_page(rows: Sequence[MatrixRow]) -> str:
-    """The page, byte for byte."""
+def permission_page(rows: Sequence[MatrixRow], bundle: Bundle) -> str:
+    """The page, byte for byte: what agents may do, who is asked, and what raises a tier."""
     lines = [
         "# Permissions",
         "",
@@ -102,12 +104,39 @@ def permission_page(rows: Sequence[MatrixRow]) -> str:
     ]
     for agent in dict.fromkeys(row.agent for row in rows):
         lines += ["", f"## {agent}", ""]
-        heads = ["tool", "tier", "scopes", "amount", *(stage.value for stage in _STAGES)]
-        lines += [_line(heads), _line(["---"] * len(heads))]
         own = [row for row in rows if row.agent == agent]
-        for tool in dict.fromkeys(row.tool for row in own):
-            lines += [_line(cells) for cells in _of_tool([row for row in own if row.tool == tool])]
+        tools = dict.fromkeys(row.tool for row in own)
+        cells = (cells for tool in tools for cells in _of_tool([row for row in own if row.tool == tool]))
+        lines += _table(("tool", "tier", "scopes", "amount", *(stage.value for stage in _STAGES)), cells)
+    lines += ["", "## Who is asked", "", *_table(("rung", "who agrees"), _rungs(bundle.ladder))]
+    lines += ["", "## What raises a tier", "", *_table(("what", "tier"), _tiers(bundle.tiers))]
     return "\n".join(lines) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield from map(_line, (heads, ["---"] * len(heads), *rows))
+
+
+def _rungs(ladder: Ladder) -> Iterator[tuple[str, str]]:
+    for rung in ladder.rungs:
+        yield rung.id, rung.in_words()
+    for group, rule in ladder.groups.items():
+        yield f"in place of {group}", f"{rule.escalates_to}, {rule.escalate_after_s} s after it was asked"
+
+
+def _tiers(rules: TierRules) -> Iterator[tuple[str, str]]:
+    yield from ((f"a read of {data} data", _tier(tier)) for data, tier in rules.reads.items())
+    yield from ((f"a write of {data} data", _tier(tier)) for data, tier in rules.writes.items())
+    yield "a write that somebody outside sees", _tier(rules.visible)
+    yield "a write that moves money or declares tier 2 or more, and that no tool undoes", _tier(rules.lasting)
+    for currency, bounds in rules.money.items():
+        yield f"{currency} from {bounds.high_impact_minor}", _tier(Tier.HIGH_IMPACT)
+        yield f"{currency} from {bounds.irreversible_minor}", _tier(Tier.IRREVERSIBLE)
+    yield "money in another currency", _tier(max(rules.other_money, Tier.REVERSIBLE))
+
+
+def _tier(tier: Tier) -> str:
+    return f"{int(tier)} {Tier(tier).name.lower().replace('_', ' ')}"
 
 
 def _of_tool(rows: Sequence[MatrixRow]) -> Iterator[list[str]]:
@@ -124,9 +153,8 @@ def _of_tool(rows: Sequence[MatrixRow]) -> Iterator[list[str]]:
 
 
 def _cells(row: MatrixRow) -> list[str]:
-    tier = f"{int(row.tier)} {Tier(row.tier).name.lower().replace('_', ' ')}"
     scopes = ", ".join(f"`{row.service}:{scope}`" for scope in row.scopes)
-    return [f"`{row.tool}`", tier, scopes or "none", _amount(row), *(row.stages[stage] for stage in _STAGES)]
+    return [f"`{row.tool}`", _tier(row.tier), scopes or "none", _amount(row), *(row.stages[stage] for stage in _STAGES)]
 
 
 def _amount(row: MatrixRow) -> str:

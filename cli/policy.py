@@ -140,7 +140,7 @@ def matrix(
     if as_json:
         print_json(rows)
         return Exit.OK
-    page = permission_page(rows)
+    page = permission_page(rows, bundle)
     if write:
         changed = not PAGE.is_file() or PAGE.read_text("utf-8") != page
         PAGE.write_text(page, "utf-8")

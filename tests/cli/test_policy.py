@@ -1,21 +1,30 @@
 """`countersign policy`: what is wrong is found, cases are run, a decision is explained, permissions are shown."""
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
 from activities.agent_tools import AGENTS_FOLDER
-from activities.bundles import Bundles, load_ladder
+from activities.bundles import Bundles, load_ladder, tiers_of
 from activities.permissions import PAGE_COMMAND, permission_page, permission_rows
 from activities.policy_cases import NO_MODEL, case_request, read_cases
 from activities.registry import Registry
 from cli.agent_new import write_agent
 from cli.main import run
 from cli.policy import PAGE
+from policy.bundle import build_bundle
 from policy.case import CaseFacts
 from policy.decide import decide
+from policy.ladder import Ladder
+from policy.schema import cedar_schema
 from settings import Settings
 from tests.incidents.recordings import APPROVED, HISTORIES
 
@@ -216,8 +225,32 @@ def test_the_committed_permissions_are_those_of_the_policies() -> None:
     settings = Settings()
     registry = Registry.scan(settings.agents_dir, load_ladder(settings.ladder_file))
     bundle = Bundles(registry, settings.ladder_file, tiers_file=settings.tiers_file).current()
-    page = permission_page(permission_rows(registry, bundle))
+    page = permission_page(permission_rows(registry, bundle), bundle)
     assert PAGE.read_text("utf-8") == page, f"docs/PERMISSIONS.md is stale: run `{PAGE_COMMAND}` and review the change"
+
+
+@pytest.mark.req("I8", "P11", "P3")
+def test_each_number_of_ladder_and_tiers_stands_on_the_permissions_page() -> None:
+    settings = Settings()
+    ladder, tiers = settings.ladder_file.read_text("utf-8"), settings.tiers_file.read_text("utf-8")
+    good = build_bundle({}, cedar_schema(()), ladder_of(ladder), tiers=tiers_of(tiers))
+    changed = [replace(good, tiers=tiers_of(text)) for text in renumbered(tiers)]
+    for text in renumbered(ladder):
+        with suppress(ValidationError):  # a ladder with a rung that nobody is ever asked for is refused
+            changed.append(replace(good, ladder=ladder_of(text)))
+    assert len(changed) > 15
+    page = permission_page((), good)
+    assert [bundle for bundle in changed if permission_page((), bundle) == page] == []
+
+
+def ladder_of(text: str) -> Ladder:
+    return Ladder.model_validate(yaml.safe_load(text))
+
+
+def renumbered(text: str) -> Iterator[str]:
+    """The text with one of its numbers one higher, number by number."""
+    for number in re.finditer(r"(?<=: )\d+\b", re.sub(r"#[^\n]*", lambda note: " " * len(note[0]), text)):
+        yield f"{text[: number.start()]}{int(number[0]) + 1}{text[number.end() :]}"
 
 
 @pytest.mark.req("I8")
