@@ -10,6 +10,7 @@ __all__ = ["Piece", "pieces"]
 
 _WORD = re.compile(r"[^\W_]+")
 _IDENTIFIER = re.compile(r"(?=\S*[A-Za-z0-9])(?=\S*[0-9_@./:-])\S+")
+_PLAIN_TEXT = re.compile(r"[\n\t -~]*")
 _PLAIN_SPACES = {" ", "\n", "\t"}
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
 # Letters that show as nothing, and variation selectors, which can smuggle bytes behind any character.
@@ -34,6 +35,10 @@ def pieces(text: str) -> Iterator[Piece]:
     that also has ASCII letters, and every non-ASCII character in a text that is an identifier (no space, a digit or one
     of `_@./:-`).
     """
+    if _PLAIN_TEXT.fullmatch(text):
+        if text:
+            yield Piece(text=text)
+        return
     odd = set[int]()
     if _IDENTIFIER.fullmatch(text):
         odd |= {index for index, character in enumerate(text) if not character.isascii()}

@@ -10,7 +10,8 @@ from rich.text import Text
 from approvals.api import DecisionReply, RequestReply
 from approvals.assets import plain
 from approvals.decide import Decide
-from approvals.presenting import headline, inbox_line, notes_of
+from approvals.presenting import headline, inbox_line
+from approvals.values import notes_of
 from approvals.words import ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
 from cli.approval_accounts import mount_accounts
 from cli.approvals_client import ApprovalsClient
