@@ -12,11 +12,13 @@ from contracts.model import Usage
 from contracts.outcome import Outcome, OutcomeReason, RunTotals
 from contracts.outgoing import Redaction
 from contracts.run_activities import ApprovalState
+from contracts.vote import Verdict
 
 __all__ = [
     "ApprovalAsked",
     "ApprovalClosed",
     "CallDecided",
+    "CallEdited",
     "CallFinished",
     "CheckMade",
     "EffectDoubted",
@@ -163,6 +165,29 @@ class ApprovalClosed(Record):
     decision_ids: tuple[str, ...]
     by: tuple[str, ...]
     """Persons whose votes counted."""
+    ending: Verdict | None = Field(default=None, exclude_if=_is_empty)
+    """What ended a voided request, if an approver did."""
+    said: str = Field(default="", exclude_if=_is_empty)
+    """In the words of whoever ended it."""
+
+
+class CallEdited(Record):
+    """An approver changed a call's arguments."""
+
+    step: int
+    call: int
+    revision: int
+    tool: ToolName
+    request_id: str
+    decision_id: str
+    by: str
+    """The person."""
+    changed: tuple[str, ...]
+    """Names of the arguments."""
+    arguments_digest: Digest
+    """Of the arguments that hold now."""
+    problem: str = Field(default="", exclude_if=_is_empty)
+    """Why the edit cannot be used."""
 
 
 class RunClosed(Record):

@@ -30,7 +30,9 @@ class ExecuteTool(Record):
     """Attempt of the workflow at the same call: before and after a grant."""
     tool: ToolName
     arguments_digest: Digest
-    """Digest of the canonical arguments that the proposal carried."""
+    """Digest of the canonical arguments that the proposal carried, or of those to which people edited them."""
+    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    """How often people edited the call."""
     grant: Grant | None = None
     """Approvals held."""
 
@@ -119,6 +121,8 @@ class CallResult(Record):
     visit: int
     tool: ToolName
     arguments_digest: Digest
+    revision: int = Field(default=0, exclude_if=_is_empty)
+    """How often people edited the call."""
     input_digest: Digest
     """Digest of the activity's input: Temporal's replay does not compare inputs, ours does."""
     control: ResultControl

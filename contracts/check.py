@@ -21,6 +21,11 @@ __all__ = [
     "RunCheck",
 ]
 
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
 CheckName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 
 
@@ -97,6 +102,8 @@ class RunCheck(Record):
     call: int = Field(ge=0)
     tool: ToolName
     arguments_digest: Digest
+    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    """How often people edited the call: what a check said of other arguments counts no more."""
     check: CheckName
 
 

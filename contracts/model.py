@@ -9,6 +9,7 @@ from contracts.base import JsonObject, Micros, Record
 
 __all__ = [
     "AssistantMessage",
+    "EditedCall",
     "Message",
     "ModelChoice",
     "ModelReply",
@@ -23,6 +24,10 @@ __all__ = [
     "Usage",
     "UserMessage",
 ]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Provider(StrEnum):
@@ -124,6 +129,17 @@ class AssistantMessage(Record):
     """Provider's own items (encrypted reasoning, signed thinking) that must go back unchanged to the same provider."""
 
 
+class EditedCall(Record):
+    """That people changed a call before it ran: what the model is told besides its result."""
+
+    by: str
+    """Who, as people see them; the last one."""
+    reason: str
+    """Why, in their words."""
+    arguments_json: str
+    """The arguments that held instead of the proposed ones, as canonical JSON."""
+
+
 class ToolMessage(Record):
     """The answer to one tool call."""
 
@@ -136,6 +152,18 @@ class ToolMessage(Record):
     """Result as JSON text, or the reason why there is none."""
     is_error: bool = False
     """True for a failure, refusal or denial."""
+    edited: EditedCall | None = Field(default=None, exclude_if=_is_none)
+    """Of a call that people edited."""
+
+    @property
+    def shown(self) -> str:
+        """What the model reads."""
+        if self.edited is None:
+            return self.text
+        return (
+            f"A person ({self.edited.by}) changed the arguments of this call to {self.edited.arguments_json}, because: "
+            f"{self.edited.reason}\nThe result is that of the changed call:\n{self.text}"
+        )
 
 
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]

@@ -34,6 +34,8 @@ class OutcomeReason(StrEnum):
     NO_MODEL = "no_model"
     DENIED = "denied"
     """Policy denied a call, and the agent declares that a denial ends its run."""
+    TAKEN_OVER = "taken_over"
+    """An approver took it over instead of deciding."""
     APPROVAL_DENIED = "approval_denied"
     APPROVAL_EXPIRED = "approval_expired"
     EFFECT_UNKNOWN = "effect_unknown"

@@ -45,6 +45,8 @@ class CallControl(Record):
     tool: ToolName
     arguments_digest: Digest
     """Digest of the canonical arguments, after validation and defaults."""
+    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    """How often people edited it since it was proposed: then the digest is that of the edited arguments."""
 
 
 class CallContent(Record):

@@ -22,6 +22,7 @@ __all__ = [
     "SIGN_IN_USUAL_S",
     "VOTE_ALGORITHM",
     "VOTE_TYPE",
+    "is_co_author",
     "judge_vote",
     "may_decide",
     "names_of",
@@ -76,35 +77,68 @@ def judge_vote(
     """Whether a vote that `read_vote` verified counts for this request.
 
     `accepted` are the votes that count already; `interested` the persons who may not decide; `now_s` Unix seconds.
-    A denial needs a member of any group that was asked; an approval one of a group that is still short of people.
+    An approval needs a member of a group that is still short of people, everything else one of any group that was
+    asked.
     """
+    refusal = (
+        _misdirected(vote, opened, run_id=run_id, tenant=tenant)
+        or _untimely(vote, opened, now_s)
+        or sign_in_refusal(opened.tier, vote.voted_at - vote.authenticated_at, vote.issuer, vote.strength)
+        or _not_theirs(vote, opened, interested, accepted)
+    )
+    if refusal is None and reason_missing(vote.verdict, vote.reason, opened.tier):
+        refusal = VoteRefusal.REASON_MISSING
+    return VoteRefused(refusal=refusal) if refusal else VoteAccepted()
+
+
+def _misdirected(vote: Vote, opened: ApprovalOpened, *, run_id: str, tenant: str) -> VoteRefusal | None:
+    """Whether it is a vote on something else, or says what nobody asked."""
     if vote.tenant != tenant or vote.run_id != run_id:
-        return VoteRefused(refusal=VoteRefusal.WRONG_RUN)
+        return VoteRefusal.WRONG_RUN
     if vote.request_id != opened.request_id:
-        return VoteRefused(refusal=VoteRefusal.UNKNOWN_REQUEST)
+        return VoteRefusal.UNKNOWN_REQUEST
     if vote.digest != opened.digest:
-        return VoteRefused(refusal=VoteRefusal.WRONG_DIGEST)
+        return VoteRefusal.WRONG_DIGEST
+    return None if vote.verdict in opened.choices else VoteRefusal.NOT_OFFERED
+
+
+def _untimely(vote: Vote, opened: ApprovalOpened, now_s: float) -> VoteRefusal | None:
+    """Whether its times contradict each other, or it comes too late."""
     if vote.authenticated_at > vote.voted_at + CLOCK_SKEW_S or vote.voted_at > now_s + CLOCK_SKEW_S:
-        return VoteRefused(refusal=VoteRefusal.MALFORMED)
+        return VoteRefusal.MALFORMED
     if vote.voted_at < opened.opened_at - CLOCK_SKEW_S:
-        return VoteRefused(refusal=VoteRefusal.MALFORMED)  # nobody decides before there is a question
-    if now_s >= min(vote.expires_at, opened.expires_at):
-        return VoteRefused(refusal=VoteRefusal.EXPIRED)
-    weak = sign_in_refusal(opened.tier, vote.voted_at - vote.authenticated_at, vote.issuer, vote.strength)
-    if weak is not None:
-        return VoteRefused(refusal=weak)
+        return VoteRefusal.MALFORMED  # nobody decides before there is a question
+    return VoteRefusal.EXPIRED if now_s >= min(vote.expires_at, opened.expires_at) else None
+
+
+def _not_theirs(
+    vote: Vote, opened: ApprovalOpened, interested: Collection[str], accepted: Sequence[Vote]
+) -> VoteRefusal | None:
+    """Whether somebody else has to say it: for what they are to the run, to the others who voted, to what is asked."""
     if names_of(vote) & {name.casefold() for name in interested}:
-        return VoteRefused(refusal=VoteRefusal.INTERESTED_PARTY)
+        return VoteRefusal.INTERESTED_PARTY
     if any(vote.persons & other.persons for other in accepted):
-        return VoteRefused(refusal=VoteRefusal.SAME_PERSON)
+        return VoteRefusal.SAME_PERSON
+    if vote.verdict is Verdict.APPROVE and is_co_author(opened, vote.persons):
+        return VoteRefusal.CO_AUTHOR
     counted = [with_seats(other, opened.escalations) for other in accepted]
-    if not may_decide(opened.requirement, with_seats(vote, opened.escalations), counted):
-        later = vote.model_copy(update={"voted_at": opened.expires_at})
-        is_early = may_decide(opened.requirement, with_seats(later, opened.escalations), counted)
-        return VoteRefused(refusal=VoteRefusal.NOT_YET if is_early else VoteRefusal.NOT_ELIGIBLE)
-    if reason_missing(vote.verdict, vote.reason, opened.tier):
-        return VoteRefused(refusal=VoteRefusal.REASON_MISSING)
-    return VoteAccepted()
+    if may_decide(opened.requirement, with_seats(vote, opened.escalations), counted):
+        return None
+    later = vote.model_copy(update={"voted_at": opened.expires_at})
+    is_early = may_decide(opened.requirement, with_seats(later, opened.escalations), counted)
+    return VoteRefusal.NOT_YET if is_early else VoteRefusal.NOT_ELIGIBLE
+
+
+def is_co_author(opened: ApprovalOpened, persons: Collection[str]) -> bool:
+    """Whether one of these persons wrote what is asked and so has no approval of it to give.
+
+    What cannot be undone is never approved by who wrote it, and neither is what policy wants more than one pair of eyes
+    on. Where one approver is enough, their edit is a decision that they may as well approve.
+    """
+    judges_more = opened.tier >= _HIGHEST_TIER or opened.requirement.persons > 1
+    return judges_more and not {name.casefold() for name in opened.editors}.isdisjoint(
+        name.casefold() for name in persons
+    )
 
 
 def with_seats(vote: Vote, escalations: Sequence[Escalation]) -> Vote:
@@ -135,13 +169,13 @@ def sign_in_limit_s(tier: int) -> int:
 
 
 def reason_missing(verdict: Verdict, reason: str, tier: int) -> bool:
-    """Whether the vote needs a reason and has none: every denial does, and every vote on a call of the highest tier."""
-    return (verdict is Verdict.DENY or tier >= _HIGHEST_TIER) and len(reason.strip()) < MIN_REASON_CHARACTERS
+    """Whether it needs words and has none: all but an approval do, and every vote on a call of the highest tier."""
+    return (verdict is not Verdict.APPROVE or tier >= _HIGHEST_TIER) and len(reason.strip()) < MIN_REASON_CHARACTERS
 
 
 def may_decide(requirement: Requirement, vote: Vote, accepted: Sequence[Vote]) -> bool:
-    """Whether the voter's groups fit: for a denial any group that was asked, for an approval one still short."""
-    if vote.verdict is Verdict.DENY:
+    """Whether the voter's groups fit: for an approval one that is still short, for all else any that was asked."""
+    if vote.verdict is not Verdict.APPROVE:
         return any(need.group in vote.groups for need in requirement.needs)
     return _seated(requirement, (*accepted, vote)) > _seated(requirement, accepted)
 

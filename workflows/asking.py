@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Literal
 
 from temporalio import workflow
 
@@ -18,10 +17,11 @@ from contracts.run_activities import (
     ApprovalOpened,
     ApprovalState,
     OpenApproval,
+    Revised,
     SettleApproval,
 )
 from contracts.turn import CallControl
-from contracts.vote import Grant
+from contracts.vote import Grant, Verdict, Vote
 from workflows import stubs
 from workflows.ballot import Ballot
 from workflows.endings import End
@@ -37,14 +37,15 @@ class People:
         self._ballot = ballot
         self._notices = Notices(request)
 
-    async def decide(self, opened: ApprovalOpened) -> Literal["granted", "denied", "expired"]:
-        """What they decided, however long that takes."""
+    async def decide(self, opened: ApprovalOpened) -> ApprovalState:
+        """What they decided, however long that takes. Voided: they said something else; the ballot tells what."""
         self._notices.tell(NoticeKind.REQUESTED, opened)
         if not await self._decided_until(opened, opened.sla_at):
             self._notices.tell(NoticeKind.REMINDER, opened)
         if not await self._decided_until(opened, opened.expires_at):
             return "expired"
-        return "denied" if self._ballot.verdict(opened.request_id) == "denied" else "granted"
+        decided = self._ballot.verdict(opened.request_id)
+        return "granted" if decided == "open" else decided
 
     async def tell_expired(self, opened: ApprovalOpened) -> None:
         """Tell them that it is too late, before the run ends and its notices with it."""
@@ -71,18 +72,27 @@ class Asking:
         self._ballot = ballot
         self._people = People(request, ballot)
 
-    async def ask(self, step: int, index: int, call: CallControl, result: CallHead) -> Grant | End | None:
-        """Put a call before people. A grant; or None when they denied it and the model was told; or an end."""
+    async def ask(self, step: int, index: int, call: CallControl, result: CallHead) -> Grant | CallControl | End | None:
+        """Put a call before people.
+
+        Returns:
+            A grant; the call as they edited it; None when they denied it or asked back and the model was told; an end.
+        """
         requirement = result.control.requirement
         if requirement is None:
             return End(Outcome.FAILED_SAFE, OutcomeReason.ENGINE_FAULT, "approval needed, but no requirement given")
         opened = await self._open(step, index, call, result.visit, requirement)
         decided = await self._people.decide(opened)
         grant = self._ballot.grant(opened.request_id) if decided == "granted" else None
-        await self._settle(step, index, call, opened, decided)
+        ending = self._ballot.ending(opened.request_id) if decided == "voided" else None
+        revised = await self._settle(step, index, call, opened, decided, ending)
         if decided == "expired":
             await self._people.tell_expired(opened)
             return End(Outcome.ESCALATED, OutcomeReason.APPROVAL_EXPIRED, f"step {step} {call.tool}")
+        if ending is not None and ending.verdict is Verdict.HAND_OVER:
+            return End(Outcome.ESCALATED, OutcomeReason.TAKEN_OVER, f"step {step} {call.tool}")
+        if revised is not None:
+            return CallControl(tool=call.tool, arguments_digest=revised.arguments_digest, revision=revised.revision)
         return grant
 
     async def _open(
@@ -102,6 +112,7 @@ class Asking:
                     visit=visit,
                     tool=call.tool,
                     arguments_digest=call.arguments_digest,
+                    revision=call.revision,
                     requirement=requirement,
                 ),
                 activity_id=f"s{step}-c{index}-ask{visit}",
@@ -114,11 +125,18 @@ class Asking:
             self._ballot.open(opened, workflow.now().timestamp())
 
     async def _settle(
-        self, step: int, index: int, call: CallControl, opened: ApprovalOpened, state: ApprovalState
-    ) -> None:
+        self,
+        step: int,
+        index: int,
+        call: CallControl,
+        opened: ApprovalOpened,
+        state: ApprovalState,
+        ending: Vote | None,
+    ) -> Revised | None:
+        """Close the request; of an edit, the call as it is from now on."""
         decision_ids = self._ballot.decision_ids(opened.request_id)
         self._ballot.close(opened.request_id)
-        await stubs.short(
+        settled = await stubs.short(
             SETTLE_APPROVAL,
             SettleApproval(
                 tenant=self._request.tenant,
@@ -129,10 +147,14 @@ class Asking:
                 call=index,
                 tool=call.tool,
                 arguments_digest=call.arguments_digest,
+                revision=call.revision,
                 state=state,
                 decision_ids=decision_ids,
+                ending=ending.verdict if ending else None,
+                edited=ending.edited if ending else None,
             ),
             activity_id=f"settle-{opened.request_id}",
             wait_s=self._request.store_wait_s,
-            summary=f"step {step}: approval {state}",
+            summary=f"step {step}: approval {ending.verdict.value if ending else state}",
         )
+        return settled.revised

@@ -16,7 +16,7 @@ from contracts.vote import (
     VoteRefusal,
     VoteRefused,
 )
-from policy.votes import judge_vote, quorum, read_vote
+from policy.votes import judge_vote, quorum, read_vote, with_seats
 
 __all__ = ["Ballot"]
 
@@ -91,12 +91,18 @@ class Ballot:
         """What became of a vote."""
         return self._answers.get(decision_id, VotePending())
 
-    def verdict(self, request_id: str) -> Literal["open", "granted", "denied"]:
-        """Where a request stands: one denial ends it."""
-        opened, votes = self._open[request_id], [vote for vote, _ in self._counted[request_id]]
-        if any(vote.verdict is Verdict.DENY for vote in votes):
-            return "denied"
-        return "granted" if quorum(opened.requirement, votes) else "open"
+    def verdict(self, request_id: str) -> Literal["open", "granted", "denied", "voided"]:
+        """Where a request stands: one vote that is no approval ends it, also where the quorum was met just before."""
+        ending = self.ending(request_id)
+        if ending is not None:
+            return "denied" if ending.verdict is Verdict.DENY else "voided"
+        votes = [vote for vote, _ in self._counted[request_id]]
+        return "granted" if quorum(self._open[request_id].requirement, votes) else "open"
+
+    def ending(self, request_id: str) -> Vote | None:
+        """The vote that ended a request, where it was no approval; a denial before all else: it ends the matter."""
+        votes = [vote for vote, _ in self._counted[request_id] if vote.verdict is not Verdict.APPROVE]
+        return next((vote for vote in votes if vote.verdict is Verdict.DENY), votes[0] if votes else None)
 
     def grant(self, request_id: str) -> Grant:
         """The grant of a request whose quorum is met: it carries the votes, and the gate verifies them again."""
@@ -122,6 +128,9 @@ class Ballot:
                 return
             self._refuse(vote, VoteRefusal.REQUEST_CLOSED if known else VoteRefusal.UNKNOWN_REQUEST)
             return
+        if vote.verdict is not Verdict.DENY and self.ending(vote.request_id) is not None:
+            self._refuse(vote, VoteRefusal.REQUEST_CLOSED)  # of two at once the first stands, but for a denial
+            return
         verdict = judge_vote(
             vote,
             opened=opened,
@@ -132,7 +141,7 @@ class Ballot:
             now_s=now_s,
         )
         if isinstance(verdict, VoteAccepted):
-            self._counted[vote.request_id].append((vote, signed))
+            self._counted[vote.request_id].append((with_seats(vote, opened.escalations), signed))
             self._answers[vote.decision_id] = verdict
         else:
             self._refuse(vote, verdict.refusal)

@@ -26,9 +26,9 @@ from workflows.overruns import Overruns
 __all__ = ["Calls"]
 
 MAX_ASKS = 3
-"""How often one call is put before people because what it was about changed."""
+"""How often one call is put before people because what it was about changed; as often again after each edit."""
 MAX_CHECKS = 5
-"""How often one call is sent to be checked: once, unless policy changes meanwhile."""
+"""How often one call is sent to be checked: once, unless policy changes meanwhile; as often again after each edit."""
 MAX_DOUBTS = 8
 MAX_TURNS = 16
 """How often one call waits for a rate. The gate tells the model well before."""
@@ -132,17 +132,17 @@ class Calls:
                 case CallStatus.RETRY_AFTER if turns < MAX_TURNS:
                     turns += 1
                     await workflow.sleep(timedelta(seconds=max(control.retry_after_s or 0, _SHORTEST_TURN_S)))
-                case CallStatus.NEEDS_CHECK if checks < MAX_CHECKS:
+                case CallStatus.NEEDS_CHECK if checks < MAX_CHECKS * (1 + call.revision):
                     checks += 1
                     end = await self._check(step, index, call, control.checks, seen=changes)
                     if end is not None:
                         return end
-                case CallStatus.NEEDS_APPROVAL if asks < MAX_ASKS:
+                case CallStatus.NEEDS_APPROVAL if asks < MAX_ASKS * (1 + call.revision):
                     asks += 1
                     answer = await self._ask(step, index, call, result)
-                    if not isinstance(answer, Grant):
+                    if answer is None or isinstance(answer, End):
                         return answer
-                    grant = answer
+                    call, grant = (answer, None) if isinstance(answer, CallControl) else (call, answer)
                 case CallStatus.UNKNOWN if doubts < MAX_DOUBTS:
                     doubts += 1
                     self._enter("in_doubt")
@@ -190,8 +190,10 @@ class Calls:
             return await self._halts.halted(step, call.tool, stopped.content.reason)
         return await self._overruns.met(step, stopped.control.limit, seen=seen)
 
-    async def _ask(self, step: int, index: int, call: CallControl, result: CallHead) -> Grant | End | None:
-        """Put a call before people. A grant; or None when they denied it and the model was told; or an end."""
+    async def _ask(
+        self, step: int, index: int, call: CallControl, result: CallHead
+    ) -> Grant | CallControl | End | None:
+        """Put a call before people; see `Asking.ask`."""
         self._asked = True
         await self._halts.clear(step)
         self._enter("waiting_for_people")
@@ -211,6 +213,7 @@ class Calls:
                 visit=visit,
                 tool=call.tool,
                 arguments_digest=call.arguments_digest,
+                revision=call.revision,
                 grant=grant,
             ),
             wait_s=self._request.store_wait_s,
