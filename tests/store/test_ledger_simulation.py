@@ -24,6 +24,7 @@ SEED = int(os.environ.get("COUNTERSIGN_TEST_SEED", "20261121"))
 SIDE_BY_SIDE = 8
 EVENTS = 60
 ATTEMPTS_MAX = 5
+ROUNDS = 60
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ class Schedule:
         for work in self.chance.sample(self.work, len(self.work)):
             await self._settle(work)
             await self.world.check(burst=True)
-        await self._check_settled()
+        # A call that met a limit on its way back left its effect as it was: the end of the run, or people, close it.
         await self.world.close()
+        await self._close_doubts()
+        await self._check_settled()
         await self.world.check_day(closed=True)
 
     async def _event(self) -> bool:
@@ -107,7 +110,7 @@ class Schedule:
         return (row["step"], row["call"]) == (work.step, work.call)
 
     async def _settle(self, work: Work) -> None:
-        for _ in range(60):
+        for _ in range(ROUNDS):
             rows = [row for row in await self.world.rows("journal", work.run_id) if self._is_of(row, work)]
             if any(row["state"] == "done" and row["control"] != '{"unknown":true}' for row in rows):
                 return
@@ -119,6 +122,18 @@ class Schedule:
             if work.call < 0 and (work.run_id, work.step) in self.world.limited:
                 return
         raise AssertionError(f"{work} never settled")
+
+    async def _close_doubts(self) -> None:
+        for _ in range(ROUNDS):
+            if not await self._states() & {"unknown"}:
+                return
+            for attempt in (asking_worker(self.world, self.chance), person(self.world, self.chance)):
+                async for _step in attempt:
+                    await self.world.check(burst=True)
+        raise AssertionError("a doubt was never closed")
+
+    async def _states(self) -> set[str]:
+        return {effect["state"] for run_id in self.world.runs for effect in await self.world.rows("effects", run_id)}
 
     async def _check_settled(self) -> None:
         done = dict(self.world.provider.done)
