@@ -1,33 +1,27 @@
 """The limits file as workers hold it, and the limits as the store's functions take them."""
 
 import json
-import logging
-import time
 from collections import OrderedDict
 from pathlib import Path
 
 from contracts.agent import PinnedAgent
 from contracts.tool import Tool
 from policy.limits import ceilings
-from settings.errors import SettingsError
-from settings.limits import LimitsSettings, TenantLimits, ToolCaps, load_limits
+from settings.limits import LimitsSettings, TenantLimits, ToolCaps
+from settings.watched_limits import WatchedLimits
 
 __all__ = ["LimitsBook"]
 
-_LOOK_EVERY_S = 1.0
 _MAX_TEXTS = 4_096
-_logger = logging.getLogger(__name__)
 
 
 class LimitsBook:
-    """`limits.yaml`, read anew when it changes. A change with a mistake changes nothing, and is logged."""
+    """`limits.yaml`, read anew when it changes, and what the store's functions take of it."""
 
     def __init__(self, file: Path) -> None:
         """Raises SettingsError: the file has a mistake."""
-        self._file = file
-        self._stamp = self._stamped()
-        self._held = load_limits(file)
-        self._looked_s = time.monotonic()
+        self._watched = WatchedLimits(file)
+        self._held = self._watched.current()
         self._texts: OrderedDict[tuple[str, str, str, str, bool], str] = OrderedDict()
 
     def tenant(self, name: str) -> TenantLimits:
@@ -64,25 +58,11 @@ class LimitsBook:
         return text
 
     def _current(self) -> LimitsSettings:
-        now_s = time.monotonic()
-        if now_s - self._looked_s >= _LOOK_EVERY_S:
-            self._looked_s = now_s
-            stamp = self._stamped()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                try:
-                    self._held = load_limits(self._file)
-                    self._texts.clear()
-                except SettingsError as error:
-                    _logger.warning("the limits stay as they were: %s", error)
-        return self._held
-
-    def _stamped(self) -> tuple[int, int, int]:
-        try:
-            status = self._file.stat()
-        except OSError:
-            return (0, 0, 0)
-        return (status.st_mtime_ns, status.st_size, status.st_ino)
+        held = self._watched.current()
+        if held is not self._held:
+            self._held = held
+            self._texts.clear()
+        return held
 
 
 def _as_json(limits: TenantLimits, agent: PinnedAgent, tool: Tool | None, *, by_day: bool) -> str:

@@ -51,7 +51,7 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
 def test_a_changed_file_holds_from_the_next_look_and_a_broken_one_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("activities.limits._LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("settings.watched_limits._LOOK_EVERY_S", 0.0)
     file = written(tmp_path, "tenants: {acme: {day: {tokens: 1}}}")
     book = LimitsBook(file)
     for number, (text, expected) in enumerate(
