@@ -124,16 +124,7 @@ async def api_list(
     limit: Annotated[int, Query(ge=1, le=100)] = 25,
 ) -> RequestPage:
     """Requests, page by page."""
-    session = caller.session
-    query = RequestQuery(
-        state=state,
-        scope=scope,
-        person=session.person,
-        username=session.username,
-        groups=session.groups,
-        after=after,
-        limit=limit,
-    )
+    query = RequestQuery(reader=caller.reader, state=state, scope=scope, after=after, limit=limit)
     try:
         async with services.database.tenant(caller.tenant) as cursor:
             return await list_requests(cursor, caller.tenant, query)

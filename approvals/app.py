@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from approvals import api, doubt_pages, emergency_pages, pages, run_pages, sign_in, stop_api, stop_pages
+from approvals import api, doubt_pages, emergency_pages, inbox_pages, pages, run_pages, sign_in, stop_api, stop_pages
 from approvals.assets import Assets
 from approvals.dispatch import Dispatcher
 from approvals.dispatch_commands import CommandDispatcher
@@ -98,8 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
     routers = (
-        pages.router, stop_pages.router, emergency_pages.router, run_pages.router, sign_in.router, api.router,
-        stop_api.router, doubt_pages.pages, doubt_pages.api,
+        pages.router, inbox_pages.router, stop_pages.router, emergency_pages.router, run_pages.router, sign_in.router,
+        api.router, stop_api.router, doubt_pages.pages, doubt_pages.api,
     )  # fmt: skip
     for router in routers:
         app.include_router(router)

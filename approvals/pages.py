@@ -1,16 +1,15 @@
-"""The pages that a signed-in person sees: inbox, request, run. And the decision that a form posts."""
+"""The page of one request, and the decision that its form posts."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Form, Path, Query
+from fastapi import APIRouter, Depends, Form, Path
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, decide
-from approvals.presenting import inbox_line, present
+from approvals.presenting import present
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
@@ -18,7 +17,6 @@ from approvals.words import REFUSALS
 from contracts.vote import Verdict, VoteRefusal
 from policy.votes import sign_in_refusal
 from store.accounts import LOCAL_ISSUER
-from store.approval_lists import RequestQuery, list_requests
 from store.approvals import find_request
 from store.sessions import StoredSession
 from store.votes import votes_on
@@ -38,41 +36,6 @@ router = APIRouter(include_in_schema=False)
 async def start(_visitor: Reader) -> Response:
     """The inbox is the start page."""
     return RedirectResponse("/requests", 303)
-
-
-@router.get("/requests")
-async def inbox(
-    services: Parts,
-    visitor: Reader,
-    state: Literal["open", "history"] = "open",
-    scope: Literal["mine", "groups", "all"] = "mine",
-    after: Annotated[str, Query(max_length=200)] = "",
-) -> Response:
-    """Requests: those that the reader may decide, those of their groups, all."""
-    session = visitor.session
-    query = RequestQuery(
-        state=state,
-        scope=scope,
-        person=session.person,
-        username=session.username,
-        groups=session.groups,
-        after=after,
-    )
-    try:
-        async with services.database.tenant(visitor.tenant) as cursor:
-            page = await list_requests(cursor, visitor.tenant, query)
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from error
-    now = datetime.now(UTC)
-    values = {
-        "visitor": visitor,
-        "state": state,
-        "scope": scope,
-        "lines": [inbox_line(line, now=now) for line in page.lines],
-        "next": urlencode({"state": state, "scope": scope, "after": page.next}) if page.next else "",
-        "is_first": not after,
-    }
-    return services.assets.page("inbox.html", values)
 
 
 @router.get("/requests/{request_id}")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from contracts.emergency import Emergency
 from settings import SettingsError
 from store.accounts import Account
+from store.approval_lists import Reader
 from store.database import Database
 from store.emergencies import open_emergencies
 from store.sessions import ABSOLUTE, StoredSession, add_session, end_session, find_session
@@ -39,6 +40,17 @@ class Visitor:
     def tenant(self) -> str:
         """The only tenant that this visitor sees."""
         return self.session.tenant
+
+    @property
+    def reader(self) -> Reader:
+        """Whose lists these are."""
+        session = self.session
+        return Reader(
+            person=session.person,
+            username=session.username,
+            groups=session.groups,
+            may_decide="approve" in session.roles,
+        )
 
 
 def read_secret(file: Path) -> bytes:

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from contracts.command import CommandRefusal
 from contracts.decision import Requirement
-from contracts.vote import VoteRefusal
+from contracts.vote import Verdict, VoteRefusal
 
 __all__ = [
+    "DID",
     "ORDER_REFUSALS",
     "ORIGINS",
     "REFUSALS",
@@ -47,6 +48,15 @@ ORIGINS: dict[str, tuple[str, str]] = {
     "model": ("model", "The value stands nowhere in what the run read: the model wrote or computed it."),
 }
 """Mark of an argument's provenance, and what it does and does not say."""
+
+DID: dict[Verdict, str] = {
+    Verdict.APPROVE: "approved",
+    Verdict.DENY: "denied",
+    Verdict.EDIT: "edited",
+    Verdict.ASK: "asked about",
+    Verdict.HAND_OVER: "handed over",
+}
+"""What somebody did who decided so."""
 
 ORDER_REFUSALS: dict[CommandRefusal, str] = {
     CommandRefusal.BAD_SIGNATURE: "The signature does not verify. Tell the operator of this installation.",

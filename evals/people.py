@@ -18,7 +18,7 @@ from settings import Settings
 from settings.sign_in import SignInFile
 from settings.tenants import load_tenants
 from store.accounts import NewAccount, add_account, authenticate
-from store.approval_lists import RequestQuery, list_requests
+from store.approval_lists import Reader, RequestQuery, list_requests
 from store.approvals import find_request
 from store.database import Database
 
@@ -67,7 +67,7 @@ class People:
 
     async def open_requests(self, tenant: str, run_id: str) -> tuple[str, ...]:
         """The requests of a run that wait for people, as their inbox shows them."""
-        query = RequestQuery(scope="all", person="", username="", groups=())
+        query = RequestQuery(reader=Reader(), scope="all", search=run_id)
         async with self._database.tenant(tenant) as cursor:
             page = await list_requests(cursor, tenant, query)
         return tuple(line.request_id for line in page.lines if line.run_id == run_id)

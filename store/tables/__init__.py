@@ -1,7 +1,7 @@
 """The tables, one noun per file. Every row has its tenant; row-level security is in the migrations."""
 
-from store.tables.access import Account, AgentState, Session, VoteKey
-from store.tables.approval import ApprovalRequest, VoteRow
+from store.tables.access import Account, AgentState, ApiToken, ApiTokenChange, Session, VoteKey
+from store.tables.approval import ApprovalRequest, ApprovalTerm, VoteRow
 from store.tables.check import CheckRow
 from store.tables.emergency import EmergencyRow
 from store.tables.identity import AgentChange, CredentialKey, Revocation
@@ -18,7 +18,10 @@ __all__ = [
     "AgentChange",
     "AgentState",
     "Alarm",
+    "ApiToken",
+    "ApiTokenChange",
     "ApprovalRequest",
+    "ApprovalTerm",
     "AuditRow",
     "Breaker",
     "CachedRead",

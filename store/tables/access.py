@@ -1,14 +1,14 @@
-"""Who may do what: agent states, kill switches, local accounts, sessions, vote keys."""
+"""Who may do what: agent states, local accounts, sessions, tokens of machines, vote keys."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, text
+from sqlalchemy import BigInteger, Column, DateTime, Index, LargeBinary, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field
 
 from store.tables.base import Table
 
-__all__ = ["Account", "AgentState", "Session", "VoteKey"]
+__all__ = ["Account", "AgentState", "ApiToken", "ApiTokenChange", "Session", "VoteKey"]
 
 
 def _at(*, nullable: bool = False) -> Column[datetime]:
@@ -66,6 +66,42 @@ class Session(Table, table=True):
     """Whether more than a password was shown."""
     authenticated_at: datetime = Field(sa_column=_at())
     last_seen_at: datetime = Field(sa_column=_at())
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class ApiToken(Table, table=True):
+    """A machine's token. Only its hash is kept; only last use and revocation can change."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (Index("api_tokens_by_hash", "tenant", "token_hash", unique=True),)
+    tenant: str = Field(primary_key=True)
+    token_id: str = Field(primary_key=True)
+    name: str
+    """What it is for."""
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    scopes: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
+    created_by: str
+    created_at: datetime = Field(sa_column=_at())
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    last_used_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    """Noted every few minutes, not at every use."""
+    revoked_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    revoked_by: str | None
+
+
+class ApiTokenChange(Table, table=True):
+    """Who made or revoked a machine's token, and why. Append-only."""
+
+    __tablename__ = "api_token_changes"
+    tenant: str = Field(primary_key=True)
+    token_id: str = Field(primary_key=True)
+    verb: str = Field(primary_key=True)
+    """`create` or `revoke`."""
+    at: datetime = Field(sa_column=_at())
+    changed_by: str
+    person: str
+    reason: str
+    scopes: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 

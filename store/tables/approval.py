@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, DateTime, Index, text
+from sqlalchemy import BigInteger, Column, DateTime, Index, String, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field
 
 from store.tables.base import Table
 
-__all__ = ["ApprovalRequest", "VoteRow"]
+__all__ = ["ApprovalRequest", "ApprovalTerm", "VoteRow"]
+_OPEN = text("state = 'open'")
 
 
 def _at(*, nullable: bool = False, default: str | None = None) -> Column[datetime]:
@@ -20,8 +22,11 @@ class ApprovalRequest(Table, table=True):
     __tablename__ = "approval_requests"
     __table_args__ = (
         Index("approval_requests_visit", "tenant", "run_id", "step", "call", "visit", unique=True),
-        Index("approval_requests_open", "tenant", "expires_at", "request_id", postgresql_where=text("state = 'open'")),
-        Index("approval_requests_newest", "tenant", text("opened_at desc"), "request_id"),
+        Index("approval_requests_by_sla", "tenant", "sla_at", "request_id", postgresql_where=_OPEN),
+        Index("approval_requests_by_age", "tenant", "opened_at", "request_id", postgresql_where=_OPEN),
+        Index("approval_requests_by_risk", "tenant", "risk", "request_id", postgresql_where=_OPEN),
+        Index("approval_requests_ended", "tenant", "ended_at", "request_id"),
+        Index("approval_requests_ended_so", "tenant", "state", "ended_at", "request_id"),
     )
     tenant: str = Field(primary_key=True)
     request_id: str = Field(primary_key=True)
@@ -48,6 +53,33 @@ class ApprovalRequest(Table, table=True):
     sla_at: datetime = Field(sa_column=_at())
     expires_at: datetime = Field(sa_column=_at())
     closed_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    # The rest is derived by the trigger `derive_request`, so that lists never read a view.
+    ended_at: datetime = Field(sa_column=_at())
+    """When it was closed; until then when it expires."""
+    groups: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
+    """Groups that the requirement names."""
+    resource_type: str
+    resource_id: str
+    money_minor: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    currency: str | None
+    risk: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Rank by tier, then by the money that moves."""
+
+
+class ApprovalTerm(Table, table=True):
+    """A word or group by which a request is found: row-level security lets no full-text index be used.
+
+    Kept by the trigger `note_terms`.
+    """
+
+    __tablename__ = "approval_terms"
+    __table_args__ = (Index("approval_terms_found", "tenant", "term", text("ended_at desc"), "request_id"),)
+    tenant: str = Field(primary_key=True)
+    request_id: str = Field(primary_key=True)
+    term: str = Field(sa_column=Column(String(collation="C"), primary_key=True))
+    """In lower case; `group:<name>` of a group."""
+    ended_at: datetime = Field(sa_column=_at())
+    """That of the request."""
 
 
 class VoteRow(Table, table=True):
@@ -65,6 +97,10 @@ class VoteRow(Table, table=True):
             postgresql_where=text("state <> 'refused'"),
         ),
         Index("votes_waiting", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index("votes_newest", "tenant", "cast_at", "decision_id"),
+        Index("votes_newest_so", "tenant", "verdict", "cast_at", "decision_id"),
+        Index("votes_by_person", "tenant", "person", "cast_at", "decision_id"),
+        Index("votes_by_person_so", "tenant", "person", "verdict", "cast_at", "decision_id"),
     )
     tenant: str = Field(primary_key=True)
     decision_id: str = Field(primary_key=True)

@@ -35,6 +35,7 @@ PUBLIC = {
 NEEDS: dict[str, str] = {
     "GET /": "view",
     "GET /requests": "view",
+    "GET /decisions": "view",
     "GET /requests/{request_id}": "view",
     "POST /requests/{request_id}/decision": "approve",
     "GET /stop": "view",

@@ -52,6 +52,36 @@ CREATE TABLE alarms (
 
 CREATE INDEX alarms_newest ON alarms (tenant, at desc);
 
+CREATE TABLE api_token_changes (
+    tenant VARCHAR NOT NULL,
+    token_id VARCHAR NOT NULL,
+    verb VARCHAR NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    changed_by VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    scopes TEXT[] NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (tenant, token_id, verb)
+);
+
+CREATE TABLE api_tokens (
+    tenant VARCHAR NOT NULL,
+    token_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    token_hash BYTEA NOT NULL,
+    scopes TEXT[] NOT NULL,
+    created_by VARCHAR NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    last_used_at TIMESTAMP WITH TIME ZONE,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    revoked_by VARCHAR,
+    PRIMARY KEY (tenant, token_id)
+);
+
+CREATE UNIQUE INDEX api_tokens_by_hash ON api_tokens (tenant, token_hash);
+
 CREATE TABLE approval_requests (
     tenant VARCHAR NOT NULL,
     request_id VARCHAR NOT NULL,
@@ -72,14 +102,37 @@ CREATE TABLE approval_requests (
     sla_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
     closed_at TIMESTAMP WITH TIME ZONE,
+    ended_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    groups TEXT[] NOT NULL,
+    resource_type VARCHAR NOT NULL,
+    resource_id VARCHAR NOT NULL,
+    money_minor BIGINT,
+    currency VARCHAR,
+    risk BIGINT NOT NULL,
     PRIMARY KEY (tenant, request_id)
 );
 
-CREATE INDEX approval_requests_newest ON approval_requests (tenant, opened_at desc, request_id);
+CREATE INDEX approval_requests_by_age ON approval_requests (tenant, opened_at, request_id) WHERE state = 'open';
 
-CREATE INDEX approval_requests_open ON approval_requests (tenant, expires_at, request_id) WHERE state = 'open';
+CREATE INDEX approval_requests_by_risk ON approval_requests (tenant, risk, request_id) WHERE state = 'open';
+
+CREATE INDEX approval_requests_by_sla ON approval_requests (tenant, sla_at, request_id) WHERE state = 'open';
+
+CREATE INDEX approval_requests_ended ON approval_requests (tenant, ended_at, request_id);
+
+CREATE INDEX approval_requests_ended_so ON approval_requests (tenant, state, ended_at, request_id);
 
 CREATE UNIQUE INDEX approval_requests_visit ON approval_requests (tenant, run_id, step, call, visit);
+
+CREATE TABLE approval_terms (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    term VARCHAR COLLATE "C" NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (tenant, request_id, term)
+);
+
+CREATE INDEX approval_terms_found ON approval_terms (tenant, term, ended_at desc, request_id);
 
 CREATE TABLE audit (
     tenant VARCHAR NOT NULL,
@@ -637,7 +690,15 @@ CREATE TABLE votes (
     PRIMARY KEY (tenant, decision_id)
 );
 
+CREATE INDEX votes_by_person ON votes (tenant, person, cast_at, decision_id);
+
+CREATE INDEX votes_by_person_so ON votes (tenant, person, verdict, cast_at, decision_id);
+
 CREATE INDEX votes_by_request ON votes (tenant, request_id, cast_at);
+
+CREATE INDEX votes_newest ON votes (tenant, cast_at, decision_id);
+
+CREATE INDEX votes_newest_so ON votes (tenant, verdict, cast_at, decision_id);
 
 CREATE UNIQUE INDEX votes_one_a_person ON votes (tenant, request_id, person) WHERE state <> 'refused';
 
