@@ -13,6 +13,7 @@ from activities.call_model import ModelCaller
 from activities.checks import run_check
 from activities.close_run import close_run
 from activities.engine import Engine, store_down
+from activities.first_reads import with_first_reads
 from activities.gate import Gate
 from activities.halting import note_order, pause_run
 from activities.heartbeats import beating
@@ -135,7 +136,8 @@ class RunActivities:
     async def call_model(self, request: CallModel) -> ModelTurn:
         """See `activities.call_model`."""
         async with beating("calling the model"):
-            return await self._models.call(request)
+            turn = await self._models.call(request)
+            return await with_first_reads(self._engine, self._gate, request, turn)
 
     @activity.defn(name=EXECUTE_TOOL.name)
     @_bounded

@@ -14,6 +14,7 @@ from contracts.tool import Effect, Tier
 
 __all__ = [
     "ANY_TOOL",
+    "FIRST_READS_S",
     "UNTRUSTED_CONTENT",
     "AgentFile",
     "ApprovalTimes",
@@ -26,6 +27,11 @@ __all__ = [
     "RunLimits",
     "Stage",
 ]
+
+SHORT_READ_S = 5.0
+"""Reads of at most this timeout need no events of their own: nothing is lost when they are made again after a crash."""
+FIRST_READS_S = 30.0
+"""How long the activity of a model call may go on with the short reads that the answer asks for."""
 
 Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 ModelRole = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
@@ -216,6 +222,16 @@ class PinnedTool(Record):
     """Digest of the module that implements it."""
     approval: ApprovalTimes
     """How long an approval of it may take."""
+
+    @property
+    def is_short_read(self) -> bool:
+        """Whether a call of it is harmless to repeat and needs no events of its own."""
+        return self.effect is Effect.READ and self.timeout_s <= SHORT_READ_S and not self.isolated
+
+    @property
+    def longest_s(self) -> float:
+        """Upper bound of a whole call with all its attempts, in seconds."""
+        return self.timeout_s * (self.attempts + 1)
 
 
 class PinnedAgent(Record):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName
+from contracts.call import CallHead, CallResult
 from contracts.outgoing import Redaction
 
 __all__ = [
@@ -133,6 +134,8 @@ class ModelTurn(Record):
     """Cost settled for this step in micro-dollars, lost attempts included."""
     transcript_digest: Digest
     """Digest over the messages that the model was shown: proves which input this answer belongs to."""
+    visits: tuple[CallResult, ...] = Field(default=(), exclude_if=_is_empty)
+    """First visits of short reads among the calls, made by the same activity: see `activities.first_reads`."""
 
 
 class TurnHead(BaseModel):
@@ -143,3 +146,4 @@ class TurnHead(BaseModel):
     control: TurnControl
     tokens: int
     micros: Micros
+    visits: tuple[CallHead, ...] = ()

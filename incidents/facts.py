@@ -1,7 +1,9 @@
 """What a history says, without Temporal's bookkeeping: activities, signals, endings, each with its event. Pure.
 
 Local activities leave one marker event, in the form that Temporal's core writes: `core_local_activity`, with the
-result or failure, and a `data` payload that names the activity and its times. Their inputs are not recorded.
+result or failure, and a `data` payload that names the activity and its times. Their inputs are not recorded. The
+visits of short reads that a model call made itself stand within its result: they are told as the local visits that they
+take the place of.
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
 from contracts.base import JsonObject, Record
+from contracts.run_activities import CALL_MODEL, EXECUTE_TOOL
 from incidents.history import RunHistory
 from incidents.payloads import read_payloads
 
@@ -61,6 +64,8 @@ class Activity(Moment):
     """Activity type."""
     activity_id: str
     local: bool
+    within: bool = False
+    """Whether the activity of a model call made it: it stands within that one's result."""
     input: JsonValue
     """What it was given; None for a local one."""
     scheduled_event: int
@@ -133,7 +138,7 @@ class _Link:
 
     def _facts(self, event: HistoryEvent) -> list[Fact]:
         fact = self._activity(event) or self._other(event)
-        return [] if fact is None else [fact]
+        return [] if fact is None else [fact, *_visits_within(fact)]
 
     def _where(self, event: HistoryEvent) -> dict[str, object]:
         return {"link": self._number, "event": event.event_id, "at_s": _seconds(event.event_time)}
@@ -276,6 +281,30 @@ def fault_of(failure: Failure) -> Fault:
 def _first(payloads: Sequence[Payload]) -> JsonValue:
     values = read_payloads(payloads)
     return values[0] if values else None
+
+
+def _visits_within(fact: Fact) -> list[Fact]:
+    """The visits that a model call made with its answer."""
+    if not (isinstance(fact, Activity) and fact.name == CALL_MODEL.name and isinstance(fact.result, dict)):
+        return []
+    visits = cast("list[JsonObject]", fact.result.get("visits", []))
+    return [
+        fact.model_copy(
+            update={
+                "name": EXECUTE_TOOL.name,
+                "activity_id": f"s{visit['step']}-c{visit['call']}-v{visit['visit']}",
+                "local": True,
+                "within": True,
+                "input": None,
+                "scheduled_event": fact.event,
+                "scheduled_at_s": fact.at_s,
+                "result": visit,
+                "fault": None,
+                "attempts": 1,
+            }
+        )
+        for visit in visits
+    ]
 
 
 def _seconds(time: Timestamp) -> float:

@@ -148,9 +148,9 @@ def _quiet() -> Generator[None]:
 
 
 def _activities(number: int, link: WorkflowHistory) -> list[Activity]:
-    """Recorded activities of one execution, in the order in which they were scheduled."""
-    facts = facts_of(RunHistory("", (link,)))
-    found = [fact.model_copy(update={"link": number}) for fact in facts if isinstance(fact, Activity)]
+    """Activities that the code of one execution asked for, in the order in which they were scheduled."""
+    facts = [fact for fact in facts_of(RunHistory("", (link,))) if isinstance(fact, Activity) and not fact.within]
+    found = [fact.model_copy(update={"link": number}) for fact in facts]
     return sorted(found, key=lambda fact: fact.scheduled_event)
 
 

@@ -112,7 +112,7 @@ class AgentRun:
                         return End(Outcome.ESCALATED, OutcomeReason.MALFORMED_OUTPUT, turn.control.problem)
                 case "calls":
                     self._malformed = 0
-                    end = await calls.perform(self._step, turn.control.calls)
+                    end = await calls.perform(self._step, turn.control.calls, turn.visits)
                     end = end or await overruns.circled(self._step, calls.seen)
                     if end is not None:
                         return end

@@ -74,17 +74,22 @@ class Calls:
         """What became of the calls of the newest step, in their order."""
         return [_seen(result) for _, result in sorted(self._newest.items())]
 
-    async def perform(self, step: int, calls: Sequence[CallControl]) -> End | None:
-        """Perform a step's calls. An end, when one of them ends the run; else the transcript has every answer."""
+    async def perform(self, step: int, calls: Sequence[CallControl], visited: Sequence[CallHead]) -> End | None:
+        """Perform a step's calls, some of which were `visited` once already.
+
+        An end, when one of them ends the run; else the transcript has every answer.
+        """
         self._enter("acting")
         self._newest = {}
         self._asked = False
         self._changes = self._overruns.changes
         tools = [self._tool(call) for call in calls]
-        results: dict[int, CallHead] = {}
-        quick = [index for index, tool in enumerate(tools) if stubs.is_short_read(tool)]
+        results = {head.call: head for head in visited}
+        quick = [index for index, tool in enumerate(tools) if tool.is_short_read]
         slow = [index for index, tool in enumerate(tools) if tool.effect is Effect.READ and index not in quick]
         for index in quick:
+            if index in results:
+                continue
             await self._halts.clear(step)
             results[index] = await self._visit(step, index, calls[index], 1)
         await self._halts.clear(step)

@@ -7,19 +7,16 @@ from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from contracts.agent import PinnedTool
+from contracts.agent import FIRST_READS_S, PinnedTool
 from contracts.call import CallHead, ExecuteTool
 from contracts.run_activities import CALL_MODEL, ENGINE_FAULT, EXECUTE_TOOL, MODEL_REJECTED, NOT_ADMITTED, ActivityStub
-from contracts.tool import Effect
 from contracts.turn import CallModel, TurnHead
 
-__all__ = ["call_model", "execute_tool", "is_short_read", "regular", "short"]
+__all__ = ["call_model", "execute_tool", "regular", "short"]
 
 InT = TypeVar("InT", bound=BaseModel)
 OutT = TypeVar("OutT", bound=BaseModel)
 
-SHORT_READ_S = 5.0
-"""Reads of at most this timeout run as local activities: no events, and harmless to run again after a crash."""
 _HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 _SHORT_TIMEOUT_S = 30
 _SLACK_S = 10
@@ -87,27 +84,22 @@ async def _regular(
 
 
 async def call_model(argument: CallModel, *, attempt: int, timeout_s: float, wait_s: int) -> TurnHead:
-    """The model call of a step. The run reads the head of what is recorded, as it does of every call."""
+    """The model call of a step, with its first reads. The run reads the head of what is recorded, as of every call."""
     return await _regular(
         CALL_MODEL.name,
         argument,
         TurnHead,
         activity_id=f"s{argument.step}-model" + (f"-{attempt}" if attempt else ""),
-        timeout_s=timeout_s + _SLACK_S,
+        timeout_s=timeout_s + FIRST_READS_S + _SLACK_S,
         wait_s=wait_s,
     )
-
-
-def is_short_read(tool: PinnedTool) -> bool:
-    """Whether a call of it runs locally."""
-    return tool.effect is Effect.READ and tool.timeout_s <= SHORT_READ_S and not tool.isolated
 
 
 async def execute_tool(tool: PinnedTool, argument: ExecuteTool, *, wait_s: int) -> CallHead:
     """One visit of a call through the gate."""
     activity_id = f"s{argument.step}-c{argument.call}-v{argument.visit}"
-    attempts_s = tool.timeout_s * (tool.attempts + 1) + _SLACK_S
-    if is_short_read(tool):
+    attempts_s = tool.longest_s + _SLACK_S
+    if tool.is_short_read:
         return await workflow.execute_local_activity(
             EXECUTE_TOOL.name,
             argument,

@@ -1,0 +1,50 @@
+"""The short reads that a model has just asked for, made by the activity that asked it: a plain step is one activity.
+
+A read changes nothing and its visit is journaled, so a repetition of the activity finds it done. What does not fit in
+here, or fails, is left to the run: it visits the call as if nobody had tried.
+"""
+
+import logging
+import time
+
+from activities.engine import Engine
+from activities.gate import Gate
+from contracts.agent import FIRST_READS_S
+from contracts.call import CallResult, ExecuteTool
+from contracts.turn import CallModel, Calls, ModelTurn
+
+__all__ = ["with_first_reads"]
+
+_LOG = logging.getLogger("activities")
+
+
+async def with_first_reads(engine: Engine, gate: Gate, request: CallModel, turn: ModelTurn) -> ModelTurn:
+    """The turn with the first visits of its short reads, in their order, as far as their time suffices."""
+    if not isinstance(turn.control, Calls):
+        return turn
+    agent = await engine.definition(request.tenant, request.definition)
+    tools = {tool.name: tool for tool in agent.tools}
+    until_s = time.monotonic() + FIRST_READS_S
+    visits: list[CallResult] = []
+    for index, call in enumerate(turn.control.calls):
+        tool = tools[call.tool]
+        if not tool.is_short_read:
+            continue
+        if time.monotonic() + tool.longest_s > until_s:
+            break
+        visit = ExecuteTool(
+            tenant=request.tenant,
+            run_id=request.run_id,
+            definition=request.definition,
+            step=request.step,
+            call=index,
+            visit=1,
+            tool=call.tool,
+            arguments_digest=call.arguments_digest,
+        )
+        try:
+            visits.append(await gate.execute(visit))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run meets it in its own visit and deals with it
+            _LOG.warning("step %s call %s is left to the run: %s", request.step, index, error)
+            break
+    return turn.model_copy(update={"visits": tuple(visits)}) if visits else turn
