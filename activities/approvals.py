@@ -1,4 +1,4 @@
-"""Ask people, and end the asking. What they are shown is built from recorded values, never from the model's prose."""
+"""Ask people. What they are shown is built from recorded values, never from the model's prose."""
 
 import json
 from collections.abc import Sequence
@@ -7,35 +7,32 @@ from typing import cast
 from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import preview_of
 from activities.gate.visit import Visit, key_of, visit_of
-from activities.transcript import message_row, tool_message
+from activities.models.schemas import plain_schema
+from activities.moments import request_moments
 from contracts.agent import Stage
-from contracts.approval import ApprovalBasis, ApprovalView, EvidenceItem
-from contracts.audit import ApprovalAsked, ApprovalClosed, CallDecided
+from contracts.approval import ApprovalBasis, ApprovalView, ArgumentChange, Earlier, EvidenceItem
+from contracts.audit import ApprovalAsked, CallDecided
 from contracts.base import JsonObject
 from contracts.call import ExecuteTool
 from contracts.canonical import canonical_bytes, digest_bytes
 from contracts.decision import DecisionRecord
-from contracts.run_activities import ApprovalOpened, ApprovalSettled, OpenApproval, SettleApproval
+from contracts.run_activities import ApprovalOpened, OpenApproval, SettleApproval
 from contracts.tool import Label, Preview, Tool
-from contracts.vote import Verdict
-from store.approvals import find_request, open_request, request_id_for, settle_request
-from store.journal import load_call, tell_call
+from contracts.vote import MAX_EDITS, PLAIN_CHOICES, Verdict
+from store.approvals import find_request, open_request, request_id_for
+from store.journal import load_call
+from store.revisions import SaidBefore, editors_of, edits_of, keep_schema, said_before
 from store.runs import append_audit, load_run, load_transcript, served_model_of
-from store.votes import votes_on
 
-__all__ = ["open_approval", "settle_approval"]
+__all__ = ["asking_visit", "open_approval"]
 
 _MAX_EVIDENCE = 100
-_WORDS = {
-    "denied": "Denied by {by}: {reason}",
-    "expired": "Nobody decided in time; the request expired.",
-}
-"""What the model is told. A granted request runs; a voided one is asked again."""
+_MAX_ANSWER_CHARACTERS = 2_000
 
 
 async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened:
     """Open a request for the visit that found the requirement; again, return the same one."""
-    visit, tool = await _visit(engine, request, request.visit)
+    visit, tool = await asking_visit(engine, request, request.visit)
     decided = CallDecided.model_validate_json(visit.loaded.stored_decision or "{}")
     record = decided.decision
     if record is None or record.decision.kind != "needs_approval" or record.decision.requirement != request.requirement:
@@ -46,7 +43,12 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
     served_model = await served_model_of(engine.db, request.tenant, request.run_id, request.step)
     if run is None:
         engine_fault(f"there is no run {request.run_id}")
-    view = _view(visit, tool, decided, record, preview, run, _evidence(transcript, visit), served_model)
+    async with engine.db.tenant(request.tenant) as cursor:
+        said = await said_before(cursor, request.tenant, request.run_id, tool.name)
+        editors = await editors_of(cursor, visit.key, request.arguments_digest)
+        await keep_schema(cursor, request.tenant, visit.pinned.schema_digest, plain_schema(tool.args_model))
+    earlier = tuple(_earlier(one, transcript, visit) for one in said)
+    view = _view(visit, tool, decided, record, preview, run, _evidence(transcript, visit), earlier, served_model)
     basis = ApprovalBasis(
         tenant=request.tenant,
         run_id=request.run_id,
@@ -59,6 +61,8 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
         resource_version=preview.resource_version if preview else "",
         requirement=record.decision.requirement,
         policies=tuple(reason.policy for reason in record.decision.reasons),
+        choices=_choices(visit),
+        editors=editors,
         view_digest=digest_bytes(canonical_bytes(view)),
     )
     async with engine.db.tenant(request.tenant) as cursor:
@@ -68,9 +72,10 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
         )
         stored = await find_request(cursor, request.tenant, request_id_for(basis, request.visit))
         if stored is None:
+            moments = await request_moments(engine, cursor, request.tenant, basis.requirement, visit.pinned.approval)
             stored = await open_request(
-                cursor, basis=basis, view=view, visit=request.visit,
-                interested=tuple(cast("list[str]", run["interested"])), times=visit.pinned.approval,
+                cursor, basis=basis.model_copy(update={"escalations": moments.escalations}), view=view,
+                visit=request.visit, interested=tuple(cast("list[str]", run["interested"])), times=moments,
             )  # fmt: skip
             entry = ApprovalAsked(
                 request_id=stored.request_id,
@@ -83,57 +88,10 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
                 policies=basis.policies,
             )
             await append_audit(cursor, request.tenant, request.run_id, "approval_asked", entry.model_dump_json())
-    return ApprovalOpened(
-        request_id=stored.request_id,
-        digest=stored.digest,
-        requirement=stored.requirement,
-        tier=stored.tier,
-        opened_at=int(stored.opened_at.timestamp()),
-        sla_at=int(stored.sla_at.timestamp()),
-        expires_at=int(stored.expires_at.timestamp()),
-    )
+    return stored.opened()
 
 
-async def settle_approval(engine: Engine, request: SettleApproval) -> ApprovalSettled:
-    """Close a request as the run decided; for a denial or an expiry, tell the model."""
-    async with engine.db.tenant(request.tenant) as cursor:
-        stored = await find_request(cursor, request.tenant, request.request_id)
-    if stored is None or stored.run_id != request.run_id:
-        engine_fault(f"run {request.run_id} has no approval request {request.request_id}")
-    visit, tool = await _visit(engine, request, stored.visit)
-    async with engine.db.tenant(request.tenant) as cursor:
-        await cursor.execute(
-            "select 1 from run_state where tenant = %s and run_id = %s for update", (request.tenant, request.run_id)
-        )
-        current = await find_request(cursor, request.tenant, request.request_id)
-        state = await settle_request(
-            cursor,
-            tenant=request.tenant,
-            request_id=request.request_id,
-            state=request.state,
-            decision_ids=request.decision_ids,
-        )
-        if current is None or current.state != "open":
-            return ApprovalSettled(request_id=request.request_id, state=state or request.state)
-        votes = await votes_on(cursor, request.tenant, request.request_id)
-        counted = [vote for vote in votes if vote.decision_id in request.decision_ids]
-        entry = ApprovalClosed(
-            request_id=request.request_id,
-            state=request.state,
-            decision_ids=request.decision_ids,
-            by=tuple(vote.person for vote in counted),
-        )
-        await append_audit(cursor, request.tenant, request.run_id, "approval_closed", entry.model_dump_json())
-        if request.state in _WORDS:
-            denial = next((vote for vote in counted if vote.verdict is Verdict.DENY), None)
-            words = _WORDS[request.state].format(
-                by=denial.display_name if denial else "a person", reason=denial.reason if denial else "no reason given"
-            )
-            await tell_call(cursor, visit.key, message_row(tool_message(visit.call.call_id, tool.name, error=words)))
-    return ApprovalSettled(request_id=request.request_id, state=request.state)
-
-
-async def _visit(engine: Engine, request: OpenApproval | SettleApproval, number: int) -> tuple[Visit, Tool]:
+async def asking_visit(engine: Engine, request: OpenApproval | SettleApproval, number: int) -> tuple[Visit, Tool]:
     """The visit that asks, checked against what the run really proposed."""
     agent = await engine.definition(request.tenant, request.definition)
     asking = ExecuteTool(
@@ -145,11 +103,13 @@ async def _visit(engine: Engine, request: OpenApproval | SettleApproval, number:
         visit=number,
         tool=request.tool,
         arguments_digest=request.arguments_digest,
+        revision=request.revision,
     )
     loaded = await load_call(engine.db, key_of(asking), agent=agent.name, tool=request.tool, values_after=0)
     if loaded is None:
         engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
-    visit = visit_of(engine, asking, agent, loaded)
+    edits = await edits_of(engine.db, key_of(asking), request.revision)
+    visit = visit_of(engine, asking, agent, loaded, edits)
     if visit.tool is None:
         engine_fault(f"{request.tool} is gone")
     return visit, visit.tool
@@ -177,6 +137,45 @@ def _evidence(transcript: Sequence[JsonObject], visit: Visit) -> tuple[EvidenceI
     return tuple(items[-_MAX_EVIDENCE:])
 
 
+def _choices(visit: Visit) -> tuple[Verdict, ...]:
+    """What people may say. Where no model proposes (an undo, whose plan an operator has seen) there is none to ask."""
+    if not visit.agent.models:
+        return (*PLAIN_CHOICES, Verdict.HAND_OVER)
+    edit = (Verdict.EDIT,) if visit.arguments and len(visit.edits) < MAX_EDITS else ()
+    return (*PLAIN_CHOICES, *edit, Verdict.ASK, Verdict.HAND_OVER)
+
+
+def _earlier(said: SaidBefore, transcript: Sequence[JsonObject], visit: Visit) -> Earlier:
+    edited = said.edited
+    names = sorted(said.asked.keys() | edited.keys()) if edited is not None and not said.problem else ()
+    return Earlier(
+        request_id=said.request_id,
+        step=said.step,
+        verdict=said.verdict,
+        person=said.person,
+        display_name=said.display_name,
+        words=said.reason,
+        changes=tuple(
+            ArgumentChange(name=name, before=said.asked.get(name), after=edited.get(name))
+            for name in names
+            if edited is not None and said.asked.get(name) != edited.get(name)
+        )[:_MAX_EVIDENCE],
+        problem=said.problem,
+        answer=_answer(said, transcript, visit) if said.verdict is Verdict.ASK else "",
+    )
+
+
+def _answer(said: SaidBefore, transcript: Sequence[JsonObject], visit: Visit) -> str:
+    """What the model has said since a question: its texts, and its reason for proposing the call again."""
+    texts: list[str] = []
+    for row in transcript:
+        content = cast("JsonObject", row["content"])
+        if content.get("role") == "assistant" and said.step < cast("int", row["step"]) <= visit.request.step:
+            texts.append(str(content.get("text", "")).strip())
+    texts.append(visit.call.why.strip())
+    return "\n".join(text for text in texts if text)[:_MAX_ANSWER_CHARACTERS]
+
+
 def _view(
     visit: Visit,
     tool: Tool,
@@ -185,6 +184,7 @@ def _view(
     preview: Preview | None,
     run: JsonObject,
     evidence: tuple[EvidenceItem, ...],
+    earlier: tuple[Earlier, ...],
     served_model: str,
 ) -> ApprovalView:
     request, context = visit.request, record.request.context
@@ -223,4 +223,5 @@ def _view(
         model_reason=visit.call.why,
         served_model=served_model,
         evidence=evidence,
+        earlier=earlier,
     )

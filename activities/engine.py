@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agent_tools import schema_digest
 from activities.bundles import Bundles
+from activities.calendars import Calendars
 from activities.credentials import Issuers
 from activities.limits import LimitsBook
 from activities.notify import Notifier
@@ -42,6 +43,7 @@ class Engine:
     boxes: Boxes
     limits: LimitsBook
     notifier: Notifier
+    calendars: Calendars
     _definitions: OrderedDict[tuple[str, str], PinnedAgent] = field(
         default_factory=OrderedDict[tuple[str, str], PinnedAgent]
     )

@@ -1,4 +1,4 @@
-"""Votes of a grant, verified again where it is used: with the groups that the approvers have by then."""
+"""Votes of a grant, verified again where it is used: with the groups and delegations that hold by then."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from psycopg.rows import DictRow
 
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Vote, VoteAccepted
-from policy.votes import judge_vote, quorum, read_vote
-from store.accounts import find_account
+from policy.votes import judge_vote, quorum, read_vote, with_seats
+from store.delegations import groups_of_vote
 
 __all__ = ["Counted", "count_votes"]
 
@@ -32,13 +32,15 @@ async def count_votes(
     interested: Sequence[str],
     now_s: int,
 ) -> Counted | str:
-    """The votes, each with the groups that its approver still has; or why the grant does not hold."""
+    """The votes, each with the groups whose seats it still may take; or why the grant does not hold."""
     accepted: list[Vote] = []
     for signed in votes:
         vote = read_vote(signed, keys)
         if not isinstance(vote, Vote):
             return f"a vote does not verify: {vote.value}"
-        groups = await _current_groups(cursor, vote)
+        groups = await groups_of_vote(cursor, vote)
+        if vote.delegated and not groups:
+            return f"a delegation does not hold any more: {vote.delegated.delegation_id}"
         current = vote.model_copy(update={"groups": tuple(sorted(set(vote.groups) & groups))})
         verdict = judge_vote(
             current, opened=opened, run_id=run_id, tenant=tenant, interested=interested, accepted=accepted,
@@ -46,15 +48,7 @@ async def count_votes(
         )  # fmt: skip
         if not isinstance(verdict, VoteAccepted):
             return f"a vote does not count any more: {verdict.refusal.value}"
-        accepted.append(current)
+        accepted.append(with_seats(current, opened.escalations))
     if not quorum(opened.requirement, accepted):
         return "the approvers no longer meet the requirement"
     return Counted(tuple(accepted))
-
-
-async def _current_groups(cursor: AsyncCursor[DictRow], vote: Vote) -> frozenset[str]:
-    """Groups of the approver as they are now; none for an account that is gone, disabled or another person's."""
-    account = await find_account(cursor, vote.tenant, vote.subject)
-    if account is None or account.disabled or account.person != vote.person or "approve" not in account.roles:
-        return frozenset()
-    return frozenset(account.groups)

@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 
 from activities.engine import Engine, engine_fault
 from activities.grants import Counted, count_votes
+from activities.moments import current_ladder, request_moments
 from activities.transcript import message_row
 from contracts.agent import ApprovalTimes, PinnedAgent, Stage
 from contracts.approval import ApprovalBasis, ApprovalView
@@ -25,8 +26,8 @@ from contracts.limits import (
     SettleRaise,
 )
 from contracts.model import UserMessage
-from policy.bundle import BundleError
 from policy.limits import Raise, draft_changes, in_words, raise_of
+from policy.moments import still_declared
 from store.approvals import StoredRequest, find_request, open_request, request_id_for, settle_request
 from store.limits import LimitChange, RunUsage, change_limits, run_usage
 from store.runs import append_audit, load_run, served_model_of
@@ -93,9 +94,10 @@ async def open_raise(engine: Engine, request: OpenRaise) -> RaiseOpened:
                 >= engine.limits.tenant(request.tenant).raises.most
             ):
                 return RaiseOpened(opened=None, refusal="the run's limits were raised as often as limits.yaml allows")
+            moments = await request_moments(engine, cursor, request.tenant, requirement, _TIMES)
             stored = await open_request(
-                cursor, basis=basis, view=view, visit=request.ordinal,
-                interested=tuple(cast("list[str]", run["interested"])), times=_TIMES,
+                cursor, basis=basis.model_copy(update={"escalations": moments.escalations}), view=view,
+                visit=request.ordinal, interested=tuple(cast("list[str]", run["interested"])), times=moments,
             )  # fmt: skip
             entry = ApprovalAsked(
                 request_id=stored.request_id,
@@ -121,7 +123,7 @@ async def settle_raise(engine: Engine, request: SettleRaise) -> RaiseSettled:
         asked = raise_of(agent.limits, request.limit)
         if asked is None or _asked_of(stored) != request.limit:
             engine_fault(f"request {request.request_id} was not about {request.limit}")
-        refusal = await _refusal(cursor, agent, stored, request) if request.state == "granted" else ""
+        refusal = await _refusal(engine, cursor, agent, stored, request) if request.state == "granted" else ""
     if request.state == "granted" and not refusal:
         await change_limits(engine.db, request.tenant, request.run_id, _change(request, agent, asked))
     async with engine.db.tenant(request.tenant) as cursor:
@@ -149,15 +151,19 @@ async def settle_raise(engine: Engine, request: SettleRaise) -> RaiseSettled:
 
 
 async def _refusal(
-    cursor: AsyncCursor[DictRow], agent: PinnedAgent, stored: StoredRequest, request: SettleRaise
+    engine: Engine, cursor: AsyncCursor[DictRow], agent: PinnedAgent, stored: StoredRequest, request: SettleRaise
 ) -> str:
     """Why the run's word that it was granted does not hold; empty when it does."""
     if request.grant is None or request.grant.request_id != stored.request_id:
         return "no grant was presented"
     if stored.read_at >= stored.expires_at:
         return "the approval has expired"
+    if not stored.is_intact():
+        return "what people were shown is not what is stored"
+    opened = stored.opened()
+    opened = opened.model_copy(update={"escalations": still_declared(opened.escalations, current_ladder(engine))})
     counted = await count_votes(
-        cursor, request.grant.votes, opened=stored.opened(), keys=agent.vote_keys, tenant=request.tenant,
+        cursor, request.grant.votes, opened=opened, keys=agent.vote_keys, tenant=request.tenant,
         run_id=request.run_id, interested=stored.interested, now_s=int(stored.read_at.timestamp()),
     )  # fmt: skip
     return "" if isinstance(counted, Counted) else counted
@@ -184,10 +190,7 @@ def _change(request: SettleRaise, agent: PinnedAgent, asked: Raise) -> LimitChan
 
 def _requirement(engine: Engine, tenant: str) -> Requirement | None:
     """Who is asked: the rung that the tenant names, or the lowest."""
-    try:
-        ladder = engine.bundles.current().ladder
-    except (BundleError, OSError):
-        return None
+    ladder = current_ladder(engine)
     named = engine.limits.tenant(tenant).raises.asks
     return ladder.rung(named) if named else next(iter(ladder.rungs), None)
 

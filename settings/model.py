@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """OpenID providers where the people of a tenant sign in."""
     notify_file: FilePath = ROOT / "settings" / "notify.yaml"
     """Channels that tell people of approval requests: mail, chat, signed webhooks."""
+    calendars_file: FilePath = ROOT / "settings" / "calendars.yaml"
+    """Calendars: when people of a group work, which reminders and escalations count by."""
     agents_dir: FilePath = ROOT / "agents"
     """Folder of the agents' folders. Tests and evals may point it at their own; every folder in it is trusted code."""
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
@@ -20,8 +20,8 @@ __all__ = [
     "NewAccount",
     "Role",
     "add_account",
+    "approves_as",
     "authenticate",
-    "current_groups",
     "disable_account",
     "find_account",
     "link_account",
@@ -123,10 +123,15 @@ async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str)
     return _account(row) if row else None
 
 
-async def current_groups(cursor: AsyncCursor[DictRow], tenant: str, issuer: str, subject: str) -> tuple[str, ...]:
-    """The groups that an approver is in now; none for a disabled or unknown account, or one of another issuer."""
-    account = await find_account(cursor, tenant, subject)
-    return () if account is None or account.disabled or account.issuer != issuer else account.groups
+def approves_as(account: Account | None, person: str, issuer: str | None = None) -> TypeGuard[Account]:
+    """Whether the account may decide now, as this person and as the issuer vouched for it (None: whoever does)."""
+    return (
+        account is not None
+        and not account.disabled
+        and "approve" in account.roles
+        and account.person == person
+        and issuer in (None, account.issuer)
+    )
 
 
 async def list_accounts(cursor: AsyncCursor[DictRow], tenant: str) -> tuple[Account, ...]:

@@ -37,6 +37,13 @@ class StoredVote(Record):
     display_name: str
     verdict: Verdict
     reason: str
+    delegation_id: str = ""
+    """Of a delegate's vote."""
+    for_person: str = ""
+    """For whom a delegate votes; empty where the person votes for themselves."""
+    for_name: str = ""
+    edited: str | None = None
+    """Of an edit: the arguments as canonical JSON."""
     jws: str
     """The signed vote as sent."""
     state: Literal["pending", "accepted", "refused"]
@@ -67,12 +74,17 @@ class AlreadyVoted(Record):
 CastResult = Annotated[VoteCast | AlreadyVoted, Field(discriminator="kind")]
 
 
-async def cast_vote(cursor: AsyncCursor[DictRow], vote: Vote, signed: SignedVote) -> VoteCast | AlreadyVoted:
-    """Write a vote; the second of a double click, or of two tabs, finds the first."""
+async def cast_vote(
+    cursor: AsyncCursor[DictRow], vote: Vote, signed: SignedVote, edited: str | None = None
+) -> VoteCast | AlreadyVoted:
+    """Write a vote; the second of a double click, or of two tabs, finds the first.
+
+    `edited`: of an edit, the canonical JSON over which the vote has the digest.
+    """
     await cursor.execute(
-        """insert into votes (tenant, decision_id, request_id, run_id, person, display_name, verdict, reason, jws,
-               next_attempt_at)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s) on conflict do nothing""",
+        """insert into votes (tenant, decision_id, request_id, run_id, person, display_name, verdict, reason,
+               delegation_id, for_person, for_name, edited, jws, next_attempt_at)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s) on conflict do nothing""",
         (
             vote.tenant,
             vote.decision_id,
@@ -82,6 +94,10 @@ async def cast_vote(cursor: AsyncCursor[DictRow], vote: Vote, signed: SignedVote
             vote.display_name,
             vote.verdict.value,
             vote.reason,
+            vote.delegated.delegation_id if vote.delegated else "",
+            vote.delegated.person if vote.delegated else "",
+            vote.delegated.display_name if vote.delegated else "",
+            edited,
             signed.jws,
             _FIRST_SENDING_BY_CASTER,
         ),

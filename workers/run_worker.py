@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.bundles import Bundles, load_ladder
+from activities.calendars import Calendars
 from activities.credentials import Issuers
 from activities.emergencies import EmergencyActivities
 from activities.engine import Engine
@@ -64,6 +65,7 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
         notifier=Notifier(
             load_notify(settings.notify_file), folder=settings.notify_file.parent, web_url=settings.web_url
         ),
+        calendars=Calendars(settings.calendars_file, ladder),
     )
     async with database:
         try:

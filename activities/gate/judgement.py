@@ -16,12 +16,12 @@ from contracts.call import EffectState
 from contracts.canonical import digest
 from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, NeedsApproval
 from contracts.outgoing import Outgoing
-from contracts.run_activities import ApprovalOpened
 from contracts.tool import Tool
 from contracts.vote import Grant
 from policy.bundle import Bundle, BundleError
 from policy.checks import decide_with_checks
 from policy.decide import decide
+from policy.moments import still_declared
 from policy.provenance import Trace
 from policy.request import CallFacts, UserFacts, authorization_request
 from policy.votes import satisfied
@@ -51,7 +51,7 @@ class Judgement:
 
 async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> Judgement:
     """Decide a visit under the current bundle. Whatever goes wrong on the way is a denial."""
-    traces = visit.values.trace(visit.arguments, tool.free_text)
+    traces = visit.traces(tool)
     facts = facts_of(visit, repeated=repeated, user=await _user_of(engine, visit)).model_copy(
         update={
             "outgoing": _outgoing(engine, visit, tool),
@@ -92,7 +92,7 @@ async def _decided(
     """What policy says; of an agent that has checks, with what they said of this call."""
     if not visit.agent.checks:
         return decide(bundle, request, granted=granted, approvers=approvers)
-    passed, failed = await verdicts_of(engine.db, visit.key)
+    passed, failed = await verdicts_of(engine.db, visit.key, visit.request.revision)
     return decide_with_checks(
         bundle, request, declared=visit.agent.checks, passed=passed, failed=failed, granted=granted, approvers=approvers
     )
@@ -183,14 +183,13 @@ async def _check_grant(
             return changed, (), 0
         if visit.loaded.now_s >= min(grant.expires_at, int(stored.expires_at.timestamp())):
             return "the approval has expired", (), 0
-        opened = ApprovalOpened(
-            request_id=stored.request_id,
-            digest=digest(basis),
-            requirement=asked.requirement,
-            tier=stored.tier,
-            opened_at=int(stored.opened_at.timestamp()),
-            sla_at=int(stored.sla_at.timestamp()),
-            expires_at=int(stored.expires_at.timestamp()),
+        # By the basis alone: the row's other columns serve lists, and whoever changes them must change nothing here.
+        opened = stored.opened().model_copy(
+            update={
+                "digest": digest(basis),
+                "requirement": asked.requirement,
+                "escalations": still_declared(basis.escalations, bundle.ladder),
+            }
         )
         counted = await count_votes(
             cursor, grant.votes, opened=opened, keys=visit.agent.vote_keys, tenant=request.tenant,

@@ -3,12 +3,14 @@
 from store.tables.access import Account, AgentState, ApiToken, ApiTokenChange, Session, VoteKey
 from store.tables.approval import ApprovalRequest, ApprovalTerm, VoteRow
 from store.tables.check import CheckRow
+from store.tables.delegation import DelegationRow
 from store.tables.emergency import EmergencyRow
 from store.tables.identity import AgentChange, CredentialKey, Revocation
 from store.tables.inbox import Alarm, InboxRow
 from store.tables.limits import Breaker, CachedRead, Counter, RateWindow
 from store.tables.notices import NoticeRow
 from store.tables.review import DecoyRow, EffectReviewRow, PacketRatingRow, RequestView, ReviewMark
+from store.tables.revision import ArgumentSchemaRow, CallRevisionRow
 from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
 from store.tables.stopping import CommandRow, PauseRow, RunRead, Switch, SwitchReceipt
 from store.tables.undo import UndoOrderRow
@@ -22,15 +24,18 @@ __all__ = [
     "ApiTokenChange",
     "ApprovalRequest",
     "ApprovalTerm",
+    "ArgumentSchemaRow",
     "AuditRow",
     "Breaker",
     "CachedRead",
+    "CallRevisionRow",
     "CheckRow",
     "CommandRow",
     "Counter",
     "CredentialKey",
     "DecoyRow",
     "Definition",
+    "DelegationRow",
     "EffectReviewRow",
     "EffectRow",
     "EmergencyRow",

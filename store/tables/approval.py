@@ -47,6 +47,8 @@ class ApprovalRequest(Table, table=True):
     """`Requirement` as JSON."""
     interested: str
     """JSON list of the persons who may not vote."""
+    escalated_to: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False, server_default=text("'{}'")))
+    """Groups that the request has been escalated to so far."""
     state: str = Field(default="open", sa_column_kwargs={"server_default": "open"})
     """`open`, `granted`, `denied`, `expired` or `voided`."""
     opened_at: datetime = Field(sa_column=_at(default="now()"))
@@ -57,7 +59,7 @@ class ApprovalRequest(Table, table=True):
     ended_at: datetime = Field(sa_column=_at())
     """When it was closed; until then when it expires."""
     groups: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
-    """Groups that the requirement names."""
+    """Groups that the requirement names, and those that it was escalated to."""
     resource_type: str
     resource_id: str
     money_minor: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
@@ -110,6 +112,13 @@ class VoteRow(Table, table=True):
     display_name: str
     verdict: str
     reason: str
+    delegation_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Of a delegate's vote; empty where the person votes for themselves."""
+    for_person: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """For whom a delegate votes: person and name."""
+    for_name: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    edited: str | None = None
+    """Of an edit: the arguments as canonical JSON. Content."""
     jws: str
     """The signed vote as sent."""
     state: str = Field(default="pending", sa_column_kwargs={"server_default": "pending"})

@@ -97,6 +97,7 @@ CREATE TABLE approval_requests (
     view VARCHAR NOT NULL,
     requirement VARCHAR NOT NULL,
     interested VARCHAR NOT NULL,
+    escalated_to TEXT[] DEFAULT '{}' NOT NULL,
     state VARCHAR DEFAULT 'open' NOT NULL,
     opened_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     sla_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -133,6 +134,13 @@ CREATE TABLE approval_terms (
 );
 
 CREATE INDEX approval_terms_found ON approval_terms (tenant, term, ended_at desc, request_id);
+
+CREATE TABLE argument_schemas (
+    tenant VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    PRIMARY KEY (tenant, digest)
+);
 
 CREATE TABLE audit (
     tenant VARCHAR NOT NULL,
@@ -174,12 +182,34 @@ CREATE INDEX cached_reads_by_resource ON cached_reads (tenant, resource);
 
 CREATE INDEX cached_reads_expired ON cached_reads (tenant, expires_at);
 
+CREATE TABLE call_revisions (
+    tenant VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    arguments VARCHAR NOT NULL,
+    arguments_digest VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    decision_id VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    for_person VARCHAR DEFAULT '' NOT NULL,
+    display_name VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    problem VARCHAR DEFAULT '' NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, run_id, step, call, revision)
+);
+
+CREATE INDEX call_revisions_arguments ON call_revisions (tenant, run_id, arguments_digest);
+
 CREATE TABLE checks (
     tenant VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
     step INTEGER NOT NULL,
     call INTEGER NOT NULL,
     name VARCHAR NOT NULL,
+    revision INTEGER DEFAULT '0' NOT NULL,
     state VARCHAR NOT NULL,
     fence INTEGER DEFAULT '1' NOT NULL,
     tokens_reserved BIGINT DEFAULT '0' NOT NULL,
@@ -189,7 +219,7 @@ CREATE TABLE checks (
     passed BOOLEAN,
     result VARCHAR,
     done_at TIMESTAMP WITH TIME ZONE,
-    PRIMARY KEY (tenant, run_id, step, call, name)
+    PRIMARY KEY (tenant, run_id, step, call, name, revision)
 );
 
 CREATE TABLE commands (
@@ -275,6 +305,25 @@ CREATE TABLE definitions (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     PRIMARY KEY (tenant, digest)
 );
+
+CREATE TABLE delegations (
+    tenant VARCHAR NOT NULL,
+    delegation_id VARCHAR NOT NULL,
+    approver VARCHAR NOT NULL,
+    delegate VARCHAR NOT NULL,
+    from_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    until_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    reason VARCHAR NOT NULL,
+    created_by VARCHAR NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    ended_by VARCHAR,
+    PRIMARY KEY (tenant, delegation_id)
+);
+
+CREATE INDEX delegations_by_approver ON delegations (tenant, approver, until_at);
+
+CREATE INDEX delegations_by_delegate ON delegations (tenant, delegate, until_at);
 
 CREATE TABLE effect_reviews (
     tenant VARCHAR NOT NULL,
@@ -679,6 +728,10 @@ CREATE TABLE votes (
     display_name VARCHAR NOT NULL,
     verdict VARCHAR NOT NULL,
     reason VARCHAR NOT NULL,
+    edited VARCHAR,
+    delegation_id VARCHAR DEFAULT '' NOT NULL,
+    for_person VARCHAR DEFAULT '' NOT NULL,
+    for_name VARCHAR DEFAULT '' NOT NULL,
     jws VARCHAR NOT NULL,
     state VARCHAR DEFAULT 'pending' NOT NULL,
     refusal VARCHAR DEFAULT '' NOT NULL,
