@@ -19,6 +19,7 @@ from contracts.decision import Requirement
 from contracts.vote import Verdict, VoteRefusal
 from store.approval_lists import RequestPage, RequestQuery, list_requests
 from store.approvals import find_request
+from store.attention import note_views
 from store.votes import StoredVote, votes_on
 
 __all__ = ["DecisionReply", "RequestReply", "SignIn", "SignedIn", "VoteLine", "router"]
@@ -140,6 +141,7 @@ async def api_show(services: Parts, caller: Caller, request_id: RequestId) -> Re
         if request is None:
             raise HTTPException(404, "There is no such request.")
         votes = await votes_on(cursor, caller.tenant, request_id)
+        await note_views(cursor, caller.tenant, [request_id], caller.session.person)
     is_over = request.state == "open" and request.expires_at <= request.read_at
     return RequestReply(
         request_id=request.request_id,

@@ -13,7 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from approvals import api, doubt_pages, emergency_pages, inbox_pages, pages, run_pages, sign_in, stop_api, stop_pages
+from approvals import (
+    api,
+    doubt_pages,
+    emergency_pages,
+    inbox_pages,
+    packet_pages,
+    pages,
+    review_pages,
+    run_pages,
+    sign_in,
+    stop_api,
+    stop_pages,
+)
 from approvals.assets import Assets
 from approvals.dispatch import Dispatcher
 from approvals.dispatch_commands import CommandDispatcher
@@ -67,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         tries_by_address=Throttle(limit=100, window_s=_WINDOW_S),
         tries_by_account=Throttle(limit=15, window_s=_WINDOW_S),
         tenants=load_tenants(settings.tenants_file),
+        reviews_file=settings.reviews_file,
     )
 
     @asynccontextmanager
@@ -99,7 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
     routers = (
         pages.router, inbox_pages.router, stop_pages.router, emergency_pages.router, run_pages.router, sign_in.router,
-        api.router, stop_api.router, doubt_pages.pages, doubt_pages.api,
+        api.router, stop_api.router, doubt_pages.pages, doubt_pages.api, review_pages.router, packet_pages.router,
     )  # fmt: skip
     for router in routers:
         app.include_router(router)

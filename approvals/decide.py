@@ -15,6 +15,8 @@ from contracts.canonical import opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
 from store.approvals import StoredRequest, find_request
+from store.attention import note_decision
+from store.decoys import end_decoy
 from store.vote_keys import pinned_vote_keys, vote_keys
 from store.votes import AlreadyVoted, StoredVote, cast_vote, record_answer, refusals_of, votes_on
 
@@ -78,6 +80,8 @@ async def decide(services: Services, visitor: Visitor, request_id: str, posted: 
         if request is None:
             return NoSuchRequest()
         outcome = await _cast(cursor, services, visitor, request, posted)
+        if isinstance(outcome, Decided):
+            await note_decision(cursor, request.tenant, request_id, request.run_id, visitor.session.person)
     if not isinstance(outcome, Decided):
         _LOG.warning(
             "vote not cast: %s request=%s tenant=%s user=%s",
@@ -87,7 +91,8 @@ async def decide(services: Services, visitor: Visitor, request_id: str, posted: 
             visitor.session.username,
         )
         return outcome
-    return Decided(vote=await _send(services, outcome.vote))
+    is_answered = outcome.vote.state != "pending"
+    return outcome if is_answered else Decided(vote=await _send(services, outcome.vote))
 
 
 async def _cast(
@@ -120,6 +125,14 @@ async def _cast(
     )
     if isinstance(judged, VoteRefused):
         return NotCast(refusal=judged.refusal)
+    # A test request has no run to ask: what was decided is kept, and nothing is signed that could be carried anywhere.
+    match await end_decoy(cursor, vote):
+        case StoredVote() as tested:
+            return Decided(vote=tested)
+        case "ended":
+            return NotCast(refusal=VoteRefusal.REQUEST_CLOSED)
+        case "real":
+            pass
     try:
         signed = services.signer.sign(vote, await pinned_vote_keys(cursor, request.tenant, request.run_id))
     except LookupError:

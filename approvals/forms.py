@@ -5,7 +5,9 @@ import re
 __all__ = ["safe_next"]
 
 _OWN_PATH = re.compile(
-    r"/(?:requests|runs|stop|doubts|emergencies)(?:/[a-z0-9-]{1,60}){0,3}(?:\?[A-Za-z0-9_=&%.-]{0,400})?", re.ASCII
+    r"/(?:requests|runs|stop|doubts|emergencies|reviews|reviewers)(?:/[a-z0-9-]{1,60}){0,3}"
+    r"(?:\?[A-Za-z0-9_=&%.-]{0,400})?",
+    re.ASCII,
 )
 
 

@@ -1,6 +1,7 @@
 """The page of one run: how it stands, the orders to it, who looked at it. Every look is written down."""
 
 import secrets
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Path
@@ -12,8 +13,12 @@ from approvals.operate import Given, GiveOrder, NoSuchRun, NotGiven, give
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
-from approvals.words import ORDER_REFUSALS, at
+from approvals.words import ORDER_REFUSALS, amount, at, duration
+from contracts.outcome import RunReport
+from store.attention import people_seconds
 from store.commands import commands_of
+from store.decoys import run_of_decoy
+from store.packet_ratings import ratings_of
 from store.pauses import halted_by, open_pause
 from store.run_reads import log_read, reads_of
 from store.runs import load_run
@@ -61,23 +66,33 @@ async def post_order(
 
 
 async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: str = "", status: int = 200) -> Response:
-    run = await load_run(services.database, visitor.tenant, run_id)
-    if run is None:
-        raise HTTPException(404)
     session = visitor.session
+    run = await load_run(services.database, visitor.tenant, run_id)
     async with services.database.tenant(visitor.tenant) as cursor:
+        run = run or await run_of_decoy(cursor, visitor.tenant, run_id)
+        if run is None:
+            raise HTTPException(404)
         pause = await open_pause(cursor, visitor.tenant, run_id)
         held = await halted_by(cursor, visitor.tenant, run_id, str(run["agent"]), pause.tool if pause else "")
         commands = await commands_of(cursor, visitor.tenant, run_id)
         orders = await orders_of(cursor, visitor.tenant, run_id)
+        ratings = await ratings_of(cursor, visitor.tenant, run_id)
+        people_s = await people_seconds(cursor, visitor.tenant, run_id)
         reads = await reads_of(cursor, visitor.tenant, run_id, 20)
         await log_read(
             cursor, tenant=visitor.tenant, run_id=run_id, reader=session.username, person=session.person, via="page",
             what="run",
         )  # fmt: skip
+    packet = RunReport.model_validate_json(str(run["report"])).content.packet if run["report"] else None
     values = {
         "visitor": visitor,
         "run": run,
+        "packet": packet,
+        "ratings": ratings,
+        "my_rating": next((one for one in ratings if one.person == session.person), None),
+        "may_rate": "approve" in session.roles,
+        "people": duration(timedelta(seconds=people_s)) if people_s else "",
+        "amount": amount,
         "pause": pause,
         "held": held,
         "commands": commands,

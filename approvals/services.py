@@ -1,16 +1,19 @@
 """What the routes need: made once by the process, found by each request."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.requests import Request
 
 from approvals.assets import Assets
+from approvals.live import LiveDesk
 from approvals.oidc import OidcDesk
 from approvals.run_line import RunLine
 from approvals.signing import VoteSigner
 from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk
 from settings.tenants import TenantsFile
+from settings.watched_limits import WatchedLimits
 from store.database import Database
 
 __all__ = ["Services", "services_of"]
@@ -30,6 +33,10 @@ class Services:
     tries_by_address: Throttle
     tries_by_account: Throttle
     tenants: TenantsFile
+    limits: WatchedLimits
+    live: LiveDesk
+    reviews_file: Path
+    """Read anew by each page that needs it."""
 
 
 def services_of(request: Request) -> Services:

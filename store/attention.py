@@ -16,7 +16,7 @@ LONGEST_SIGHT_S = 300
 
 _SEEN: LiteralString = """
 insert into request_views as w (tenant, request_id, person, run_id, views)
-select %(tenant)s, r.request_id, %(person)s, r.run_id, 1 from approval_requests r
+select r.tenant, r.request_id, %(person)s, r.run_id, 1 from approval_requests r
 where r.tenant = %(tenant)s and r.request_id = any(%(requests)s)
 on conflict (tenant, request_id, person) do update set views = w.views + 1, last_seen_at = now(),
     attended_ms = w.attended_ms + extract(epoch from least(now() - w.last_seen_at, %(longest)s::interval)) * 1000

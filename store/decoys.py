@@ -8,14 +8,14 @@ that there is nothing that could be carried anywhere.
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal, LiteralString
+from typing import Literal, LiteralString, cast
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from contracts.agent import ApprovalTimes
 from contracts.approval import ApprovalBasis, ApprovalView
-from contracts.base import Record
+from contracts.base import JsonObject, Record
 from contracts.canonical import digest, opaque_id
 from contracts.vote import Verdict, Vote
 from store.approvals import StoredRequest, find_request, open_request
@@ -25,7 +25,6 @@ __all__ = [
     "Decoy",
     "LastPlanted",
     "NewDecoy",
-    "decoy_of_run",
     "end_decoy",
     "end_stale_decoys",
     "find_decoy",
@@ -35,6 +34,7 @@ __all__ = [
     "open_decoys",
     "plant_decoy",
     "recent_requests",
+    "run_of_decoy",
     "were_asked_lately",
 ]
 
@@ -199,14 +199,23 @@ async def plant_decoy(cursor: Cursor, source: StoredRequest, new: NewDecoy) -> D
     return _decoy(row)
 
 
-async def end_decoy(cursor: Cursor, vote: Vote) -> StoredVote | None:
-    """Take a decision that the run would count. None: the request is a real one, and its run must be asked.
+async def end_decoy(cursor: Cursor, vote: Vote) -> StoredVote | Literal["ended", "real"]:
+    """Take a decision that a run would count; `real`: there is a run, which must be asked.
 
-    The first decision ends it, whatever the quorum: who approved is told at once, and nobody else is led on.
+    The first decision ends it, whatever the quorum: who approved is told at once, and nobody else is led on. Whoever
+    decides at the same time waits here and finds it `ended`: what was a test never becomes a vote.
     """
     await cursor.execute(
+        "select ended_at from decoys where tenant = %s and request_id = %s for update", (vote.tenant, vote.request_id)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return "real"
+    if row["ended_at"] is not None:
+        return "ended"
+    await cursor.execute(
         """update decoys set ended_at = now(), result = %s, person = %s, verdict = %s, reason = %s
-           where tenant = %s and request_id = %s and ended_at is null returning ended_at""",
+           where tenant = %s and request_id = %s returning ended_at""",
         (
             "missed" if vote.verdict is Verdict.APPROVE else "caught",
             vote.person,
@@ -217,8 +226,7 @@ async def end_decoy(cursor: Cursor, vote: Vote) -> StoredVote | None:
         ),
     )
     row = await cursor.fetchone()
-    if row is None:
-        return None
+    assert row is not None  # noqa: S101 - locked by the statement above
     await _close(cursor, vote.tenant, [vote.request_id])
     return StoredVote(
         tenant=vote.tenant,
@@ -259,11 +267,27 @@ async def find_decoy(cursor: Cursor, tenant: str, request_id: str) -> Decoy | No
     return _decoy(row) if row else None
 
 
-async def decoy_of_run(cursor: Cursor, tenant: str, run_id: str) -> Decoy | None:
-    """The test request that names this run."""
-    await cursor.execute("select * from decoys where tenant = %s and run_id = %s", (tenant, run_id))
+async def run_of_decoy(cursor: Cursor, tenant: str, run_id: str) -> JsonObject | None:
+    """What the page of the run shows that a waiting test request names: as of any run that waits for people."""
+    await cursor.execute(
+        """select r.view, r.opened_at from decoys d join approval_requests r using (tenant, request_id)
+           where d.tenant = %s and d.run_id = %s and d.ended_at is null""",
+        (tenant, run_id),
+    )
     row = await cursor.fetchone()
-    return _decoy(row) if row else None
+    if row is None:
+        return None
+    view = ApprovalView.model_validate_json(row["view"])
+    shown: dict[str, object] = {
+        "run_id": run_id,
+        "agent": view.agent,
+        "agent_version": view.agent_version,
+        "goal": view.asked_by.partition("started by ")[2] or view.asked_by,
+        "on_behalf_of": view.on_behalf_of,
+        "opened_at": row["opened_at"],
+        **dict.fromkeys(("outcome", "reason", "report", "closed_at", "parent_run_id")),
+    }
+    return cast("JsonObject", shown)
 
 
 async def open_decoys(cursor: Cursor, tenant: str) -> tuple[Decoy, ...]:

@@ -47,7 +47,7 @@ async def rate_packet(cursor: AsyncCursor[DictRow], tenant: str, run_id: str, ra
     """Write it; the same person's later word takes the place of the earlier. False: the run has no packet."""
     await cursor.execute(
         """insert into packet_ratings (tenant, run_id, person, useful, minutes_saved, note)
-           select %(tenant)s, r.run_id, %(person)s, %(useful)s, %(minutes)s, %(note)s from runs r
+           select r.tenant, r.run_id, %(person)s, %(useful)s, %(minutes)s, %(note)s from runs r
            where r.tenant = %(tenant)s and r.run_id = %(run)s and r.report::jsonb #> '{content,packet}' <> 'null'
            on conflict (tenant, run_id, person) do update set useful = excluded.useful, note = excluded.note,
                minutes_saved = excluded.minutes_saved, rated_at = now()""",

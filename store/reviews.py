@@ -26,6 +26,7 @@ __all__ = [
     "NotLabelled",
     "Review",
     "SettledEffect",
+    "Waiting",
     "draw_settled",
     "find_review",
     "list_reviews",
@@ -40,6 +41,7 @@ LAG_S = 60
 """Entries younger than this are left for the next time: a transaction that began earlier may still commit."""
 _MIN_NOTE = 3
 Cursor = AsyncCursor[DictRow]
+Waiting = Literal["waiting", "all"]
 Said = Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
 
 
@@ -167,8 +169,9 @@ select v.run_id, v.step, v.call, v.agent, v.agent_version, v.tool, v.tier, v.bec
     e.updated_at as done_at, now() as read_at,
     array(select jsonb_array_elements_text(r.interested)
         union select d.body::jsonb ->> 'owner' from definitions d where d.tenant = r.tenant and d.digest = r.definition
-        union select o.person from votes o where o.tenant = v.tenant and o.request_id = e.request_id
-            and o.verdict = 'approve' and o.state = 'accepted') as barred
+        union select p.name from votes o cross join lateral unnest(array[o.person, o.for_person]) as p(name)
+            where o.tenant = v.tenant and o.request_id = e.request_id and o.verdict = 'approve'
+                and o.state = 'accepted' and p.name <> '') as barred
 from effect_reviews v join effects e using (tenant, run_id, step, call) join runs r using (tenant, run_id)
 where v.tenant = %(tenant)s """
 
@@ -229,7 +232,7 @@ async def draw_settled(
 
 
 async def list_reviews(
-    cursor: Cursor, tenant: str, *, label: ReviewLabel | Literal["waiting", "all"] = "waiting", limit: int = 100
+    cursor: Cursor, tenant: str, *, label: ReviewLabel | Waiting = "waiting", limit: int = 100
 ) -> tuple[Review, ...]:
     """Drawn effects: those that wait by when they are due, the others by when they were labelled, newest first."""
     wanted: LiteralString = "and v.label = '' order by v.due_at, v.run_id, v.step, v.call limit %(limit)s"

@@ -58,6 +58,12 @@ NEEDS: dict[str, str] = {
     "POST /emergencies/{emergency_id}/approval": "approve",
     "POST /emergencies/{emergency_id}/end": "kill",
     "POST /emergencies/{emergency_id}/review": "approve",
+    "GET /reviews": "view",
+    "GET /reviews/{run_id}/{step}/{call}": "view",
+    "POST /reviews/{run_id}/{step}/{call}/label": "approve",
+    "GET /reviewers": "administer",
+    "GET /reviewers/mine": "view",
+    "POST /runs/{run_id}/rating": "approve",
     "GET /doubts": "view",
     "GET /doubts/{run_id}/{step}/{call}": "view",
     "POST /doubts/{run_id}/{step}/{call}/resolution": "undo",
@@ -80,6 +86,8 @@ _FORMS = {
     "POST /stop/{switch_id}/release": {"reason": "a table test"},
     "POST /runs/{run_id}/orders": {"order": "pause", "reason": "a table test"},
     "POST /doubts/{run_id}/{step}/{call}/resolution": {"verdict": "abandon", "reason": "a table test"},
+    "POST /reviews/{run_id}/{step}/{call}/label": {"label": "right"},
+    "POST /runs/{run_id}/rating": {"useful": "yes"},
 }
 _BODIES: dict[str, object] = {
     "POST /api/approvals/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
