@@ -16,7 +16,7 @@ __all__ = ["Counted", "count_votes"]
 
 @dataclass(frozen=True)
 class Counted:
-    """The votes that count."""
+    """The votes that count, each with every group whose seats it may take."""
 
     votes: tuple[Vote, ...]
 
@@ -48,7 +48,7 @@ async def count_votes(
         )  # fmt: skip
         if not isinstance(verdict, VoteAccepted):
             return f"a vote does not count any more: {verdict.refusal.value}"
-        accepted.append(with_seats(current, opened.escalations))
-    if not quorum(opened.requirement, accepted):
+        accepted.append(current)
+    if not quorum(opened.requirement, accepted, opened.escalations):
         return "the approvers no longer meet the requirement"
-    return Counted(tuple(accepted))
+    return Counted(tuple(with_seats(vote, opened.escalations) for vote in accepted))

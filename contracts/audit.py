@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName, UserName
+from contracts.base import AgentName, Digest, GroupName, JsonObject, Micros, Record, ToolName, UserName
 from contracts.call import CallStatus, EffectState
 from contracts.decision import DecisionRecord
 from contracts.event import Origin
@@ -17,6 +17,7 @@ from contracts.vote import Verdict
 __all__ = [
     "ApprovalAsked",
     "ApprovalClosed",
+    "ApprovalEscalated",
     "CallDecided",
     "CallEdited",
     "CallFinished",
@@ -155,6 +156,13 @@ class ApprovalAsked(Record):
     requirement: str
     """Id of the rung."""
     policies: tuple[str, ...]
+
+
+class ApprovalEscalated(Record):
+    """Those who were asked had not decided: another group may from now on."""
+
+    request_id: str
+    to: GroupName
 
 
 class ApprovalClosed(Record):

@@ -16,18 +16,20 @@ class NoticeKind(StrEnum):
     """A decision is wanted."""
     REMINDER = "reminder"
     """It is still wanted, and overdue."""
+    ESCALATED = "escalated"
+    """Nobody of those who were asked has decided: others may now."""
     EXPIRED = "expired"
     """Nobody decided in time; the run ended safely."""
 
 
 class SendNotices(Record):
-    """Input of the `send_notices` activity."""
+    """Input of the `send_notices` activity. Of an escalation `groups` are those that may decide from now on."""
 
     tenant: TenantId
     run_id: RunId
     request_id: str = Field(max_length=64)
     kind: NoticeKind
-    groups: tuple[GroupName, ...] = Field(max_length=10)
+    groups: tuple[GroupName, ...] = Field(max_length=30)
     """Groups that are told: channels that serve none of them stay silent."""
 
 

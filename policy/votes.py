@@ -142,7 +142,10 @@ def is_co_author(opened: ApprovalOpened, persons: Collection[str]) -> bool:
 
 
 def with_seats(vote: Vote, escalations: Sequence[Escalation]) -> Vote:
-    """The vote with every group whose seats it may take: its own, and those that were escalated to them before it."""
+    """The vote with every group whose seats it may take: its own, and those that were escalated to them before it.
+
+    Once, not again: a seat that was escalated to its group is not one of its group's own.
+    """
     more = {one.group for one in escalations if one.to in vote.groups and one.at <= vote.voted_at}
     return vote if more <= set(vote.groups) else vote.model_copy(update={"groups": (*vote.groups, *sorted(more))})
 
@@ -180,9 +183,9 @@ def may_decide(requirement: Requirement, vote: Vote, accepted: Sequence[Vote]) -
     return _seated(requirement, (*accepted, vote)) > _seated(requirement, accepted)
 
 
-def quorum(requirement: Requirement, accepted: Sequence[Vote]) -> bool:
+def quorum(requirement: Requirement, accepted: Sequence[Vote], escalations: Sequence[Escalation] = ()) -> bool:
     """Whether the approvals among these votes meet every need, each person counting for one of them."""
-    return _seated(requirement, accepted) == requirement.persons
+    return _seated(requirement, [with_seats(vote, escalations) for vote in accepted]) == requirement.persons
 
 
 def satisfied(ladder: Sequence[Requirement], votes: Sequence[Vote]) -> tuple[str, ...]:

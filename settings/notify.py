@@ -13,12 +13,13 @@ __all__ = ["Channel", "EmailChannel", "NotifyFile", "SlackChannel", "Smtp", "Web
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Group = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Account = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s@<>,;:\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}$")]
 Sender = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f<>]{0,80}<?[^\s@<>,;:\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}>?$")
 ]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]{1,400}$")]
-Notice = Literal["requested", "reminder", "expired"]
+Notice = Literal["requested", "reminder", "escalated", "expired"]
 
 
 class _Part(BaseModel):
@@ -54,8 +55,10 @@ class _Channel(_Part):
     name: Name
     """What is told is recorded under it."""
     groups: tuple[Group, ...] = Field(default=(), max_length=20)
-    """Requests that these groups can decide; empty: all."""
-    notices: tuple[Notice, ...] = ("requested", "reminder", "expired")
+    """Requests that these groups can decide; empty, as `people` too: all."""
+    people: tuple[Account, ...] = Field(default=(), max_length=50)
+    """Accounts: requests that they may decide as delegates at the time, whatever their own groups are."""
+    notices: tuple[Notice, ...] = ("requested", "reminder", "escalated", "expired")
     """What it tells."""
 
 

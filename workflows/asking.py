@@ -1,4 +1,4 @@
-"""A request for approval, from the question to its end: people are told, reminded, and the request expires."""
+"""A request for approval, from the question to its end: people are told, reminded, others are asked, it expires."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -40,8 +40,10 @@ class People:
     async def decide(self, opened: ApprovalOpened) -> ApprovalState:
         """What they decided, however long that takes. Voided: they said something else; the ballot tells what."""
         self._notices.tell(NoticeKind.REQUESTED, opened)
-        if not await self._decided_until(opened, opened.sla_at):
-            self._notices.tell(NoticeKind.REMINDER, opened)
+        for moment, kind, group in _events(opened):
+            if await self._decided_until(opened, moment):
+                break
+            self._notices.tell(kind, opened, group)
         if not await self._decided_until(opened, opened.expires_at):
             return "expired"
         decided = self._ballot.verdict(opened.request_id)
@@ -61,6 +63,13 @@ class People:
         with suppress(TimeoutError):
             await workflow.wait_condition(decided, timeout=timedelta(seconds=max(left_s, 0.001)))
         return decided()
+
+
+def _events(opened: ApprovalOpened) -> list[tuple[int, NoticeKind, str]]:
+    """What happens while nobody decides: when, what is told, and of an escalation to which group. In their order."""
+    escalated = {(one.at, one.to) for one in opened.escalations}
+    events = [(at, NoticeKind.ESCALATED, group) for at, group in sorted(escalated)]
+    return sorted([(opened.sla_at, NoticeKind.REMINDER, ""), *events], key=lambda event: event[0])
 
 
 class Asking:

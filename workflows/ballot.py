@@ -16,7 +16,7 @@ from contracts.vote import (
     VoteRefusal,
     VoteRefused,
 )
-from policy.votes import judge_vote, quorum, read_vote, with_seats
+from policy.votes import judge_vote, quorum, read_vote
 
 __all__ = ["Ballot"]
 
@@ -96,8 +96,8 @@ class Ballot:
         ending = self.ending(request_id)
         if ending is not None:
             return "denied" if ending.verdict is Verdict.DENY else "voided"
-        votes = [vote for vote, _ in self._counted[request_id]]
-        return "granted" if quorum(self._open[request_id].requirement, votes) else "open"
+        opened, votes = self._open[request_id], [vote for vote, _ in self._counted[request_id]]
+        return "granted" if quorum(opened.requirement, votes, opened.escalations) else "open"
 
     def ending(self, request_id: str) -> Vote | None:
         """The vote that ended a request, where it was no approval; a denial before all else: it ends the matter."""
@@ -141,7 +141,7 @@ class Ballot:
             now_s=now_s,
         )
         if isinstance(verdict, VoteAccepted):
-            self._counted[vote.request_id].append((with_seats(vote, opened.escalations), signed))
+            self._counted[vote.request_id].append((vote, signed))
             self._answers[vote.decision_id] = verdict
         else:
             self._refuse(vote, verdict.refusal)

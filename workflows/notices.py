@@ -29,9 +29,9 @@ class Notices:
         self._request = request
         self._sending: set[asyncio.Task[None]] = set()
 
-    def tell(self, kind: NoticeKind, opened: ApprovalOpened) -> asyncio.Task[None]:
-        """Begin to tell people."""
-        task = asyncio.create_task(self._send(kind, opened))
+    def tell(self, kind: NoticeKind, opened: ApprovalOpened, escalated_to: str = "") -> asyncio.Task[None]:
+        """Begin to tell people; of an escalation, those of the group that may decide from now on."""
+        task = asyncio.create_task(self._send(kind, opened, escalated_to))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         return task
@@ -40,7 +40,8 @@ class Notices:
         """Tell people before the run ends, and its notices with it. A dead mail server is not waited for."""
         await workflow.wait([self.tell(kind, opened)], timeout=_LAST_WORDS_S)
 
-    async def _send(self, kind: NoticeKind, opened: ApprovalOpened) -> None:
+    async def _send(self, kind: NoticeKind, opened: ApprovalOpened, escalated_to: str) -> None:
+        suffix = f"-{escalated_to}" if escalated_to else ""
         left_s = max(opened.expires_at - workflow.now().timestamp(), 0) + _AFTER_EXPIRY_S
         try:
             await workflow.execute_activity(
@@ -50,10 +51,10 @@ class Notices:
                     run_id=self._request.run_id,
                     request_id=opened.request_id,
                     kind=kind,
-                    groups=tuple(need.group for need in opened.requirement.needs),
+                    groups=(escalated_to,) if escalated_to else self._asked(opened),
                 ),
                 result_type=SEND_NOTICES.returns,
-                activity_id=f"notice-{opened.request_id}-{kind.value}",
+                activity_id=f"notice-{opened.request_id}-{kind.value}{suffix}",
                 start_to_close_timeout=_TIMEOUT,
                 schedule_to_close_timeout=timedelta(seconds=left_s),
                 retry_policy=_RETRY,
@@ -61,3 +62,10 @@ class Notices:
             )
         except FailureError as error:
             workflow.logger.warning("notice %s of %s was not sent: %s", kind, opened.request_id, error)
+
+    @staticmethod
+    def _asked(opened: ApprovalOpened) -> tuple[str, ...]:
+        """Groups that were asked, and those that it has been escalated to by now."""
+        now_s = workflow.now().timestamp()
+        escalated = sorted({one.to for one in opened.escalations if one.at <= now_s})
+        return (*(need.group for need in opened.requirement.needs), *escalated)

@@ -10,11 +10,14 @@ __all__ = ["Notice", "notice_of"]
 _SUBJECTS = {
     NoticeKind.REQUESTED: "Your decision is wanted",
     NoticeKind.REMINDER: "Overdue: your decision is wanted",
+    NoticeKind.ESCALATED: "Escalated to you: your decision is wanted",
     NoticeKind.EXPIRED: "A request expired undecided",
 }
 _SENTENCES = {
     NoticeKind.REQUESTED: "An agent asks people before it acts (risk tier {tier}). Please decide by {due}.",
     NoticeKind.REMINDER: "A request of an agent (risk tier {tier}) is undecided since {due}. It expires {expires}.",
+    NoticeKind.ESCALATED: "Those who were asked have not decided a request of an agent (risk tier {tier}). From now on "
+    "your group may decide as well. It expires {expires}.",
     NoticeKind.EXPIRED: "Nobody decided a request of an agent (risk tier {tier}) until {expires}. Nothing was done.",
 }
 
