@@ -72,8 +72,10 @@ def decide(
         asking = tuple(sorted({*held.policies, *last.answer.policies}))
         decision, answer = NeedsApproval(requirement=last.rung, reasons=bundle.reasons(asking)), last.answer
     else:
-        answer = last.answer if last.answer.errors else held
-        decision = Denied(reasons=bundle.reasons(answer.policies), errors=answer.errors)
+        # What denies whoever agrees is the reason; what people could lift would only mislead.
+        answer = last.answer
+        standing = tuple(name for name in answer.policies if all(name in step.answer.policies for step in steps))
+        decision = Denied(reasons=bundle.reasons(standing or answer.policies), errors=answer.errors)
     return DecisionRecord(
         request=request,
         granted=tuple(granted),

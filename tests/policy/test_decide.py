@@ -49,6 +49,17 @@ def test_what_no_rung_lifts_is_denied_with_the_forbid_as_reason() -> None:
     assert [reason.policy for reason in decision.reasons] == ["desk-never"]
 
 
+def test_a_denial_names_no_forbid_that_people_could_lift() -> None:
+    never, asks = forbid("desk-never", "context.halted || true", "when"), forbid("desk-asks", "context.approvers >= 1")
+    decision = decide(bundle_of(a=PERMIT_ALL, b=never, c=asks), request_for()).decision
+    assert [reason.policy for reason in decision.reasons] == ["desk-never"]
+    unpermitted = decide(bundle_of(a=PERMIT_ALL, c=asks), request_for(principal="stranger")).decision
+    assert unpermitted == Denied(reasons=())
+    apart = [forbid(f"desk-{rung}", f'context.granted.contains("{rung}")') for rung in ("one-lead", "one-finance")]
+    unmet = decide(bundle_of(a=PERMIT_ALL, b="".join(apart)), request_for()).decision
+    assert [reason.policy for reason in unmet.reasons] == ["desk-one-lead"], "what denies where most people agree"
+
+
 @pytest.mark.parametrize(
     ("condition", "rung"),
     [
