@@ -147,6 +147,7 @@ def _verdict(story: Story) -> RenderableType:
         dollars(totals.micros),
     ]
     facts += [f"{totals.unknown} in doubt"] if totals.unknown else []
+    facts += [f"people: {max(round(totals.people_s / 60), 1)} min"] if totals.people_s else []
     title = Text.assemble((report.outcome.value.replace("_", " "), style)) + Text(
         f": {report.reason.value.replace('_', ' ')}", style
     )

@@ -14,6 +14,7 @@ from approvals.assets import plain
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from cli.run_gone import print_remains
 from cli.run_orders import mount_orders
+from cli.run_ratings import mount_ratings
 from cli.run_reads import list_reads, note_read
 from cli.run_source import file_of, find_run, history_from_file, history_of, open_store, tenants_of
 from cli.run_view import OUTCOME_STYLES, print_story
@@ -69,6 +70,7 @@ def mount(app: typer.Typer) -> None:
     group.command("export")(export)
     group.command("reads")(reads)
     mount_orders(group)
+    mount_ratings(group)
     app.add_typer(group, name="runs")
 
 

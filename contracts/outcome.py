@@ -9,6 +9,10 @@ from contracts.base import JsonObject, Micros, Record, RunId
 __all__ = ["EscalationPacket", "Outcome", "OutcomeReason", "ReportContent", "RunReport", "RunTotals"]
 
 
+def _is_zero(value: object) -> bool:
+    return value == 0
+
+
 class Outcome(StrEnum):
     """Exactly one per run."""
 
@@ -67,6 +71,8 @@ class RunTotals(Record):
     """Writes that succeeded."""
     unknown: int = Field(default=0, ge=0)
     """Writes of which it is not known whether they happened."""
+    people_s: int = Field(default=0, ge=0, exclude_if=_is_zero)
+    """Time that people spent on its requests until they decided, in seconds; bounded, as only page loads are seen."""
 
 
 class EscalationPacket(Record):

@@ -21,7 +21,9 @@ from store.doubts import EffectPlace
 from store.runs import append_audit
 
 __all__ = [
+    "Cursor",
     "Label",
+    "LabelResult",
     "Labelled",
     "NotLabelled",
     "Review",

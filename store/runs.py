@@ -169,7 +169,9 @@ async def run_totals(db: Database, tenant: str, run_id: str) -> RunTotals:
             """select s.steps, s.model_calls, s.tool_calls, s.effects, s.tokens_used + s.tokens_reserved as tokens,
                    s.micros_used + s.micros_reserved as micros,
                    (select count(*) from effects e where e.tenant = s.tenant and e.run_id = s.run_id
-                       and e.state in ('unknown', 'in_flight')) as unknown
+                       and e.state in ('unknown', 'in_flight')) as unknown,
+                   (select round(coalesce(sum(w.attended_ms), 0) / 1000)::int from request_views w
+                       where w.tenant = s.tenant and w.run_id = s.run_id) as people_s
                from run_state s where s.tenant = %s and s.run_id = %s""",
             (tenant, run_id),
         )
