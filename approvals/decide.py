@@ -7,6 +7,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from pydantic import Field, StringConstraints
 
+from approvals.delegates import Place, place_of
 from approvals.run_line import NoAnswer
 from approvals.services import Services
 from approvals.visitors import Visitor
@@ -35,6 +36,8 @@ class Decide(Record):
     """Required for a denial and at tier 4."""
     digest: Digest
     """Digest of what was shown: it must be what would run."""
+    delegation: Annotated[str, StringConstraints(pattern=r"^(dlg-[a-z2-7]{26})?$")] = ""
+    """Delegation under which one decides for somebody else; empty: for oneself."""
 
 
 class Decided(Record):
@@ -110,8 +113,11 @@ async def _cast(
     # What is damaged cannot be shown, so nobody can have seen what they would approve; a denial is always safe.
     if posted.digest != request.digest or (posted.verdict is Verdict.APPROVE and not request.is_intact()):
         return NotCast(refusal=VoteRefusal.WRONG_DIGEST)
+    place = await place_of(cursor, session, posted.delegation)
+    if place is None:
+        return NotCast(refusal=VoteRefusal.NOT_DELEGATED)
     refused = await refusals_of(cursor, request.tenant, request.request_id, session.person)
-    vote = _vote(visitor, request, posted, refused)
+    vote = _vote(visitor, request, posted, refused, place)
     keys = {**services.signer.public_keys, **await vote_keys(cursor)}
     readings = [read_vote(SignedVote(jws=other.jws), keys) for other in votes if other.state == "accepted"]
     judged = judge_vote(
@@ -141,7 +147,7 @@ async def _cast(
     return Stands(vote=result.vote) if isinstance(result, AlreadyVoted) else Decided(vote=result.vote)
 
 
-def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int) -> Vote:
+def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int, place: Place) -> Vote:
     session = visitor.session
     return Vote(
         tenant=request.tenant,
@@ -156,7 +162,8 @@ def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int
         subject=session.username,
         person=session.person,
         display_name=session.display_name,
-        groups=session.groups,
+        groups=place.groups,
+        delegated=place.delegated,
         authenticated_at=int(session.authenticated_at.timestamp()),
         strength="multi_factor" if session.multi_factor else "password",
         voted_at=int(request.read_at.timestamp()),

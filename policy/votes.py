@@ -30,6 +30,7 @@ __all__ = [
     "read_vote",
     "reason_missing",
     "satisfied",
+    "seats_of",
     "sign_in_limit_s",
     "sign_in_refusal",
     "with_seats",
@@ -146,8 +147,14 @@ def with_seats(vote: Vote, escalations: Sequence[Escalation]) -> Vote:
 
     Once, not again: a seat that was escalated to its group is not one of its group's own.
     """
-    more = {one.group for one in escalations if one.to in vote.groups and one.at <= vote.voted_at}
-    return vote if more <= set(vote.groups) else vote.model_copy(update={"groups": (*vote.groups, *sorted(more))})
+    groups = seats_of(vote.groups, escalations, vote.voted_at)
+    return vote if groups == vote.groups else vote.model_copy(update={"groups": groups})
+
+
+def seats_of(groups: Sequence[str], escalations: Sequence[Escalation], at_s: float) -> tuple[str, ...]:
+    """Groups whose seats members of these groups may take at that moment: theirs first."""
+    more = {one.group for one in escalations if one.to in groups and one.at <= at_s}
+    return (*groups, *sorted(more.difference(groups)))
 
 
 def names_of(vote: Vote) -> frozenset[str]:
