@@ -21,7 +21,7 @@ from store.decoys import list_decoys
 from store.doubts import EffectPlace
 from store.packet_ratings import packet_report
 from store.reviewers import By, concerns_of, figures
-from store.reviews import Label, Labelled, NotLabelled, Waiting, find_review, list_reviews, write_label
+from store.reviews import Chosen, Label, Labelled, NotLabelled, find_review, list_reviews, write_label
 
 __all__ = ["router"]
 
@@ -39,7 +39,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/reviews")
-async def reviews_page(services: Parts, visitor: Viewer, label: ReviewLabel | Waiting = "waiting") -> Response:
+async def reviews_page(services: Parts, visitor: Viewer, label: Chosen = "waiting") -> Response:
     """The queue, or what was said of those that are done."""
     async with services.database.tenant(visitor.tenant) as cursor:
         found = await list_reviews(cursor, visitor.tenant, label=label)

@@ -19,13 +19,13 @@ from settings.load import load_settings
 from store.accounts import find_account
 from store.doubts import EffectPlace
 from store.reviews import (
+    Chosen,
     Cursor,
     Label,
     Labelled,
     LabelResult,
     NotLabelled,
     Review,
-    Waiting,
     find_review,
     list_reviews,
     write_label,
@@ -49,7 +49,7 @@ def mount(app: typer.Typer) -> None:
 
 def list_(
     labelled: Annotated[
-        ReviewLabel | Waiting, typer.Option("--label", help="Those that wait, those with this label, or all.")
+        Chosen, typer.Option("--label", help="Those that wait, those with this label, or all.")
     ] = "waiting",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     tenant: TenantOption = None,

@@ -21,6 +21,7 @@ from store.doubts import EffectPlace
 from store.runs import append_audit
 
 __all__ = [
+    "Chosen",
     "Cursor",
     "Label",
     "LabelResult",
@@ -28,7 +29,6 @@ __all__ = [
     "NotLabelled",
     "Review",
     "SettledEffect",
-    "Waiting",
     "draw_settled",
     "find_review",
     "list_reviews",
@@ -43,7 +43,8 @@ LAG_S = 60
 """Entries younger than this are left for the next time: a transaction that began earlier may still commit."""
 _MIN_NOTE = 3
 Cursor = AsyncCursor[DictRow]
-Waiting = Literal["waiting", "all"]
+Chosen = Literal["waiting", "right", "wrong", "harmful", "cannot_tell", "all"]
+"""Which of the drawn effects: those that wait, those with a label, or all."""
 Said = Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
 
 
@@ -234,7 +235,7 @@ async def draw_settled(
 
 
 async def list_reviews(
-    cursor: Cursor, tenant: str, *, label: ReviewLabel | Waiting = "waiting", limit: int = 100
+    cursor: Cursor, tenant: str, *, label: Chosen = "waiting", limit: int = 100
 ) -> tuple[Review, ...]:
     """Drawn effects: those that wait by when they are due, the others by when they were labelled, newest first."""
     wanted: LiteralString = "and v.label = '' order by v.due_at, v.run_id, v.step, v.call limit %(limit)s"
