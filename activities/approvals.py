@@ -15,10 +15,10 @@ from contracts.audit import ApprovalAsked, CallDecided
 from contracts.base import JsonObject
 from contracts.call import ExecuteTool
 from contracts.canonical import canonical_bytes, digest_bytes
-from contracts.decision import DecisionRecord
 from contracts.run_activities import ApprovalOpened, OpenApproval, SettleApproval
 from contracts.tool import Label, Preview, Tool
 from contracts.vote import MAX_EDITS, PLAIN_CHOICES, Verdict
+from store.accounts import persons_behind
 from store.approvals import find_request, open_request, request_id_for
 from store.journal import load_call
 from store.revisions import SaidBefore, editors_of, edits_of, keep_schema, said_before
@@ -48,7 +48,7 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
         editors = await editors_of(cursor, visit.key, request.arguments_digest)
         await keep_schema(cursor, request.tenant, visit.pinned.schema_digest, plain_schema(tool.args_model))
     earlier = tuple(_earlier(one, transcript, visit) for one in said)
-    view = _view(visit, tool, decided, record, preview, run, _evidence(transcript, visit), earlier, served_model)
+    view = _view(visit, tool, decided, preview, run, _evidence(transcript, visit), earlier, served_model)
     basis = ApprovalBasis(
         tenant=request.tenant,
         run_id=request.run_id,
@@ -73,9 +73,10 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
         stored = await find_request(cursor, request.tenant, request_id_for(basis, request.visit))
         if stored is None:
             moments = await request_moments(engine, cursor, request.tenant, basis.requirement, visit.pinned.approval)
+            interested = await persons_behind(cursor, request.tenant, cast("list[str]", run["interested"]))
             stored = await open_request(
                 cursor, basis=basis.model_copy(update={"escalations": moments.escalations}), view=view,
-                visit=request.visit, interested=tuple(cast("list[str]", run["interested"])), times=moments,
+                visit=request.visit, interested=interested, times=moments,
             )  # fmt: skip
             entry = ApprovalAsked(
                 request_id=stored.request_id,
@@ -180,19 +181,18 @@ def _view(
     visit: Visit,
     tool: Tool,
     decided: CallDecided,
-    record: DecisionRecord,
     preview: Preview | None,
     run: JsonObject,
     evidence: tuple[EvidenceItem, ...],
     earlier: tuple[Earlier, ...],
     served_model: str,
 ) -> ApprovalView:
-    request, context = visit.request, record.request.context
+    record = decided.decision
+    if record is None or record.decision.kind != "needs_approval":
+        engine_fault("a view is built for a request only")
+    request, context, asked = visit.request, record.request.context, record.decision
     typed = tool.args_model.model_validate(visit.arguments)
     money = tool.money(typed)
-    asked = record.decision
-    if asked.kind != "needs_approval":
-        engine_fault("a view is built for a request only")
     return ApprovalView(
         tenant=request.tenant,
         run_id=request.run_id,

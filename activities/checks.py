@@ -35,6 +35,7 @@ from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OV
 from policy.limits import ceilings
 from store.checks import CheckBounds, CheckReservation, SettledCheck, reserve_check, settle_check
 from store.journal import load_call
+from store.revisions import edits_of
 
 __all__ = ["VERDICT_TOOL", "run_check"]
 
@@ -81,7 +82,7 @@ async def run_check(engine: Engine, request: RunCheck) -> CheckResult:
         bounds = _bounds(engine, request, agent, asked)
     except UnpricedModel as error:
         raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
-    reservation = await reserve_check(engine.db, visit.key, request.check, bounds)
+    reservation = await reserve_check(engine.db, visit.key, request.check, request.revision, bounds)
     match reservation.kind:
         case "stored":
             return CheckResult.model_validate_json(reservation.detail)
@@ -119,11 +120,12 @@ async def _visit(engine: Engine, request: RunCheck, agent: PinnedAgent) -> Visit
         visit=1,
         tool=request.tool,
         arguments_digest=request.arguments_digest,
+        revision=request.revision,
     )
     loaded = await load_call(engine.db, key_of(call), agent=agent.name, tool=request.tool, values_after=0)
     if loaded is None:
         engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
-    return visit_of(engine, call, agent, loaded)
+    return visit_of(engine, call, agent, loaded, await edits_of(engine.db, key_of(call), request.revision))
 
 
 def _facts(visit: Visit) -> CheckFacts:
@@ -276,6 +278,6 @@ async def _settle(
         result=result.model_dump_json(),
         audit=made.model_dump_json(),
     )
-    if not await settle_check(engine.db, visit.key, request.check, settled):
+    if not await settle_check(engine.db, visit.key, request.check, request.revision, settled):
         raise ApplicationError(f"check {request.check} is worked on elsewhere", type=TAKEN_OVER)
     return result

@@ -16,6 +16,7 @@ _WHY = {
     OutcomeReason.LOOP: "The run went in circles.",
     OutcomeReason.NO_MODEL: "No model could be had.",
     OutcomeReason.DENIED: "Policy denied what the agent wanted to do.",
+    OutcomeReason.TAKEN_OVER: "An approver took it over.",
     OutcomeReason.APPROVAL_DENIED: "A person denied what the agent wanted to do.",
     OutcomeReason.APPROVAL_EXPIRED: "Nobody decided about an approval in time.",
     OutcomeReason.EFFECT_UNKNOWN: "It is not known whether a write happened.",
@@ -29,11 +30,20 @@ _NEEDED = {
     OutcomeReason.EFFECT_UNKNOWN: "Find out in the system of record whether the write happened, then close it in the "
     "unknown queue. Do not repeat it before.",
     OutcomeReason.APPROVAL_EXPIRED: "Decide whether it should still happen, and do it by hand or start a new run.",
+    OutcomeReason.TAKEN_OVER: "Whoever took it over goes on by hand; nothing that was asked has been done.",
     OutcomeReason.LIMIT_REACHED: "Go on by hand, or start it again when there is more: `countersign limits show` says "
     "what is left and when a day's limits begin anew.",
     OutcomeReason.LOOP: "See what it tried again and again, then go on by hand.",
     OutcomeReason.HALTED: "Find out why it was stopped before anything is repeated.",
 }
+
+
+_ENDINGS = {
+    "edit": "arguments edited",
+    "ask": "a question to the model",
+    "hand_over": "taken over",
+}
+"""How an approver ended a request beside deciding it."""
 
 
 def escalation_packet(
@@ -47,6 +57,8 @@ def escalation_packet(
     """Build the packet from the audit chain's entries (oldest first) and the ledger's rows."""
     lines = [line for entry in entries if (line := _line(entry))]
     blocked = dict.fromkeys(text for entry in entries for text in _blocks(entry))
+    if reason is OutcomeReason.TAKEN_OVER:
+        detail = next((_taken_over(entry) for entry in reversed(entries) if _taken_over(entry)), detail)
     goal = f"{event.get('type', 'event')} {event.get('subject') or ''}".strip()
     return EscalationPacket(
         goal=goal,
@@ -74,8 +86,12 @@ def _line(entry: JsonObject) -> str:
         case "approval_asked":
             return f"step {body['step']}: {body['tool']} was put before people ({body['requirement']})"
         case "approval_closed":
-            by = cast("list[str]", body["by"])
-            return f"approval {body['state']}" + (f" by {', '.join(by)}" if by else "")
+            by = ", ".join(cast("list[str]", body["by"]))
+            what = _ENDINGS.get(str(body.get("ending")), f"approval {body['state']}")
+            return what + (f" by {by}" if by else "") + (f": {body['said']}" if body.get("said") else "")
+        case "call_edited":
+            what = f"not used, {body['problem']}" if body.get("problem") else ", ".join(cast("list[str]", body["changed"]))
+            return f"step {body['step']}: {body['tool']} edited by {body['by']}: {what}"
         case "limits":
             by = f" by {body['by']}" if body["by"] else ""
             return f"step {body['step']}: {str(body['what']).replace('_', ' ')}: {body['limit']}{by}"
@@ -85,6 +101,14 @@ def _line(entry: JsonObject) -> str:
             return f"step {body['step']}: {body['tool']} is {body['state']} ({body['how']})"
         case _:
             return ""
+
+
+def _taken_over(entry: JsonObject) -> str:
+    """Who took a call over, and why, where the entry says so."""
+    body = cast("JsonObject", entry["body"])
+    if entry["kind"] != "approval_closed" or body.get("ending") != "hand_over":
+        return ""
+    return f"{', '.join(cast('list[str]', body['by'])[-1:])}: {body.get('said', '')}"
 
 
 def _blocks(entry: JsonObject) -> list[str]:

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.approvals import open_approval, settle_approval
+from activities.approvals import open_approval
 from activities.call_model import ModelCaller
 from activities.checks import run_check
 from activities.close_run import close_run
@@ -20,6 +20,7 @@ from activities.heartbeats import beating
 from activities.notify import send_notices
 from activities.pin_agent import pin_agent
 from activities.run_limits import note_run, open_raise, settle_raise
+from activities.settling import settle_approval
 from activities.undo import propose_undo
 from contracts.call import CallResult, ExecuteTool
 from contracts.check import CheckResult, RunCheck

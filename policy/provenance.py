@@ -25,6 +25,7 @@ __all__ = [
     "Trace",
     "ValueIndex",
     "assumed",
+    "edited_by",
     "recorded_values",
     "trace_arguments",
     "unproven",
@@ -35,7 +36,7 @@ _MAX_VALUES = 20_000
 _MAX_PARTS = 50
 """Parts of an argument, and calls whose answer is outstanding, that are kept."""
 _ALL = ("all", "each", "every", "everyone", "everybody", "both")
-_BEST_FIRST = (Origin.TRUSTED, Origin.EVENT, Origin.UNTRUSTED, Origin.MODEL)
+_BEST_FIRST = (Origin.TRUSTED, Origin.EVENT, Origin.PERSON, Origin.UNTRUSTED, Origin.MODEL)
 _PROVEN = frozenset({Origin.TRUSTED, Origin.EVENT})
 
 
@@ -56,6 +57,8 @@ class Trace(Record):
     """How the event leads to this value, in words; empty when it does not."""
     also: str = ""
     """Of a proven value: the first untrusted content that holds it too, so that somebody may have suggested it."""
+    by: str = ""
+    """The approver who wrote it in place of what was proposed; the label says where else it stands."""
     part: str = ""
     """Which part of the argument this is, such as `[1].iban`; of prose a contact inside it."""
     parts: tuple["Trace", ...] = Field(default=(), max_length=_MAX_PARTS)
@@ -110,6 +113,9 @@ class ValueIndex:
             values = list(message_values(message, self._messages, trusted_fields, labels))
             self._messages += 1
             asked = self._asked.pop(str(message.get("call_id", "")), [])
+            edited = message.get("edited")
+            if isinstance(edited, dict):
+                asked = [str(edited.get("arguments_json", ""))]  # people changed the call: it was made with these
             self._add(values, asked)
             if message.get("role") == "tool" and not message.get("is_error"):
                 self._spend(str(message.get("tool", "")), asked)
@@ -250,6 +256,23 @@ def trace_arguments(
     index = ValueIndex()
     index.read(messages, trusted_fields, labels)
     return index.trace(arguments)
+
+
+def edited_by(traces: Mapping[str, Trace], editors: Mapping[str, str]) -> dict[str, Trace]:
+    """Traces of a call that people edited. `editors`: who wrote an argument in place of what was proposed.
+
+    Where the value stands elsewhere, the label says so as before: that a person wrote an outsider's words down makes
+    them no better. Else it is the person's, which proves as little as the model's does.
+    """
+    return {name: _edited(trace, editors[name]) if name in editors else trace for name, trace in traces.items()}
+
+
+def _edited(trace: Trace, by: str) -> Trace:
+    label = trace.label
+    if label is Origin.MODEL:
+        label = Origin.UNTRUSTED if any(part.label is Origin.UNTRUSTED for part in trace.parts) else Origin.PERSON
+    parts = tuple(_edited(part, "") for part in trace.parts)
+    return trace.model_copy(update={"label": label, "by": by[:200], "parts": parts})
 
 
 def unproven(tool: Tool, traces: Mapping[str, Trace]) -> list[str]:

@@ -32,6 +32,8 @@ class Origin(StrEnum):
     """A field of a trusted record that a tool returned."""
     EVENT = "event"
     """A field of the event that its endpoint declares trusted, or a whole word or passage of such a field's text."""
+    PERSON = "person"
+    """An approver wrote it, and it stands nowhere else."""
     UNTRUSTED = "untrusted"
     """Content that an outsider may have written."""
     MODEL = "model"

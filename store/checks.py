@@ -54,12 +54,12 @@ class SettledCheck:
     audit: str
 
 
-async def reserve_check(db: Database, key: CallKey, name: str, bounds: CheckBounds) -> CheckReservation:
+async def reserve_check(db: Database, key: CallKey, name: str, revision: int, bounds: CheckBounds) -> CheckReservation:
     """Reserve what the check may cost, or return what an earlier attempt settled."""
     row = await db.call(
-        "select * from reserve_check(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (key.tenant, key.run_id, key.step, key.call, name, bounds.agent, bounds.tool, bounds.tokens, bounds.micros,
-         bounds.limit_tokens, bounds.limit_micros, bounds.wall_s, bounds.limits),
+        "select * from reserve_check(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (key.tenant, key.run_id, key.step, key.call, name, revision, bounds.agent, bounds.tool, bounds.tokens,
+         bounds.micros, bounds.limit_tokens, bounds.limit_micros, bounds.wall_s, bounds.limits),
     )  # fmt: skip
     return CheckReservation(
         kind=row["kind"],
@@ -72,23 +72,24 @@ async def reserve_check(db: Database, key: CallKey, name: str, bounds: CheckBoun
     )
 
 
-async def settle_check(db: Database, key: CallKey, name: str, settled: SettledCheck) -> bool:
+async def settle_check(db: Database, key: CallKey, name: str, revision: int, settled: SettledCheck) -> bool:
     """Store the verdict. False: a later attempt took over, or the run is closed."""
     row = await db.call(
-        "select settle_check(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as settled",
-        (key.tenant, key.run_id, key.step, key.call, name, settled.fence, settled.tokens, settled.micros, settled.day,
-         settled.passed, settled.result, settled.audit),
+        "select settle_check(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) as settled",
+        (key.tenant, key.run_id, key.step, key.call, name, revision, settled.fence, settled.tokens, settled.micros,
+         settled.day, settled.passed, settled.result, settled.audit),
     )  # fmt: skip
     return bool(row["settled"])
 
 
-async def verdicts_of(db: Database, key: CallKey) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Checks that a call passed; and those that said no, with their reasons."""
+async def verdicts_of(db: Database, key: CallKey, revision: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Checks that a call passed as it stands after so many edits; and those that said no, with their reasons."""
     async with db.tenant(key.tenant) as cursor:
         await cursor.execute(
             """select name, passed, result from checks
-               where tenant = %s and run_id = %s and step = %s and call = %s and state = 'done' order by name""",
-            (key.tenant, key.run_id, key.step, key.call),
+               where tenant = %s and run_id = %s and step = %s and call = %s and revision = %s
+                   and state = 'done' order by name""",
+            (key.tenant, key.run_id, key.step, key.call, revision),
         )
         rows = await cursor.fetchall()
     passed = tuple(str(row["name"]) for row in rows if row["passed"])

@@ -18,7 +18,7 @@ from activities.engine import Engine
 from approvals.signing import VoteSigner
 from contracts.agent import Stage
 from contracts.base import JsonObject
-from contracts.canonical import run_id_for
+from contracts.canonical import canonical_bytes, digest, run_id_for
 from contracts.event import AcceptedEvent, EventOrigin, RunRequest
 from contracts.outcome import RunReport
 from contracts.snapshot import RunSnapshot
@@ -118,12 +118,14 @@ class Installation:
 
     async def vote(
         self, handle: WorkflowHandle[AgentRun, RunReport], request: StoredRequest, person: str, *,
-        verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "", **changes: object,
+        verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "",
+        arguments: JsonObject | None = None, **changes: object,
     ) -> VoteAnswer:  # fmt: skip
         """Cast a vote as the form does: row, signal, answer."""
         vote, signed, _ = await self.cast(
-            handle, request, person, verdict=verdict, reason=reason, same_person_as=same_person_as, **changes
-        )
+            handle, request, person, verdict=verdict, reason=reason, same_person_as=same_person_as,
+            arguments=arguments, **changes,
+        )  # fmt: skip
         answer = await self.signal(handle, signed, vote.decision_id)
         if isinstance(answer, VoteAccepted | VoteRefused):
             async with self.db.tenant(TENANT) as cursor:
@@ -132,7 +134,8 @@ class Installation:
 
     async def cast(
         self, handle: WorkflowHandle[AgentRun, RunReport], request: StoredRequest, person: str, *,
-        verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "", **changes: object,
+        verdict: Verdict = Verdict.APPROVE, reason: str = "", same_person_as: str = "",
+        arguments: JsonObject | None = None, **changes: object,
     ) -> tuple[Vote, SignedVote, StoredVote]:  # fmt: skip
         """Sign a vote and write its row; the row is an earlier one where the person had voted before."""
         now = int(time.time())
@@ -140,7 +143,8 @@ class Installation:
         vote = Vote.model_validate(
             {
                 "tenant": TENANT, "run_id": handle.id, "request_id": request.request_id, "digest": request.digest,
-                "verdict": verdict, "reason": reason, "decision_id": opaque("dec"), "issuer": "local",
+                "verdict": verdict, "reason": reason, "edited": digest(arguments) if arguments else None,
+                "decision_id": opaque("dec"), "issuer": "local",
                 "subject": person, "person": same_person_as or person, "display_name": person.title(), "groups": groups,
                 "authenticated_at": now - 5, "strength": "password", "voted_at": now,
                 "expires_at": now + 600, **changes,
@@ -148,7 +152,8 @@ class Installation:
         )  # fmt: skip
         signed = self.signer.sign(vote)
         async with self.db.tenant(TENANT) as cursor:
-            written = await cast_vote(cursor, vote, signed)
+            edited = canonical_bytes(arguments).decode() if arguments else None
+            written = await cast_vote(cursor, vote, signed, edited)
         return vote, signed, written.vote
 
     async def signal(

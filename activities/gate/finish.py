@@ -6,7 +6,7 @@ from typing import Literal
 from activities.engine import Engine
 from activities.gate.counting import unused_s, wall_s
 from activities.gate.visit import StoredControl, Visit, control_of, result_of
-from activities.transcript import message_row, tool_message
+from activities.transcript import message_row
 from contracts.audit import CallFinished
 from contracts.base import JsonObject
 from contracts.call import CallResult, CallStatus, EffectState
@@ -61,7 +61,7 @@ async def finish(
     )
     # Doubt about what the tools say is a reason to go on with less.
     doubtful = ended.status is CallStatus.UNKNOWN or ended.fault == "ambiguous"
-    message = tool_message(visit.call.call_id, tool.name, output=ended.output, error=ended.message)
+    message = visit.answer(output=ended.output, error=ended.message)
     answer = message_row(message) if told else None
     done = FinishedCall(
         tool=tool.name,

@@ -26,7 +26,7 @@ from activities.gate.visit import (
     visit_of,
 )
 from activities.gate.writes import ledger_columns, perform_write
-from activities.transcript import message_row, tool_message
+from activities.transcript import message_row
 from contracts.audit import CallDecided
 from contracts.call import CallResult, CallStatus, ExecuteTool
 from contracts.decision import DecisionRecord
@@ -35,6 +35,7 @@ from contracts.tool import Effect, Tier, Tool
 from policy.cedar import entity_id
 from policy.request import missing_steps
 from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, admit_call, load_call
+from store.revisions import edits_of
 
 __all__ = ["Gate"]
 
@@ -102,7 +103,8 @@ class Gate:
         )  # fmt: skip
         if loaded is None:
             engine_fault(f"there is no run {request.run_id} in tenant {request.tenant}")
-        visit = visit_of(self._engine, request, agent, loaded)
+        edits = await edits_of(self._engine.db, key, request.revision)
+        visit = visit_of(self._engine, request, agent, loaded, edits)
         labels = {name: tool.labels for name, tool in visit.tools.items()}
         values, records = self._values.extended(request.tenant, request.run_id, known, loaded, labels)
         return dataclasses.replace(visit, values=values, records=records)
@@ -205,6 +207,7 @@ class Gate:
             verdict=verdict,
             audit=_decided(visit, "admitted", None, "", judgement),
             effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
+            standing=judgement.standing.counted if judgement.standing else None,
         )
         admission = await admit_call(
             self._engine.db,
@@ -260,7 +263,7 @@ class Gate:
         """End a visit without running the tool."""
         record = judgement.record if judgement else None
         control = control_of(status, told=told, limit=limit, retry_after_s=retry_after_s, decision=record)
-        answer = message_row(tool_message(visit.call.call_id, visit.pinned.name, error=message)) if told else None
+        answer = message_row(visit.answer(error=message)) if told else None
         admission = await admit_call(
             self._engine.db,
             visit.key,

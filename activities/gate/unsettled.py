@@ -9,7 +9,7 @@ from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import probe_effect
 from activities.gate.visit import StoredControl, Visit, control_of, json_object, result_of
 from activities.gate.writes import DOUBT_RETRY_S
-from activities.transcript import message_row, tool_message
+from activities.transcript import message_row
 from contracts.audit import CallDecided, EffectDoubted, EffectResolved
 from contracts.base import JsonObject
 from contracts.call import CallResult, CallStatus, EffectState
@@ -51,7 +51,7 @@ async def tell_known(engine: Engine, visit: Visit) -> CallResult | Admission | N
             repeated=False,
             verdict="record",
             control=StoredControl(**control.model_dump(), message=words).model_dump_json(),
-            message=message_row(tool_message(visit.call.call_id, visit.pinned.name, output=output, error=words)),
+            message=message_row(visit.answer(output=output, error=words)),
             audit=CallDecided(
                 step=request.step, call=request.call, visit=request.visit, tool=request.tool,
                 arguments_digest=request.arguments_digest, verdict="settled", status=status, message=words,
@@ -126,7 +126,7 @@ async def _resolve(
     words = "" if known else "It is not known whether this happened; it is in the unknown queue and is not sent again."
     status = CallStatus.RAN if known else CallStatus.UNKNOWN
     control = control_of(status, told=known, effect=state, retry_after_s=None if known else DOUBT_RETRY_S)
-    answer = message_row(tool_message(visit.call.call_id, tool.name, output=output)) if known else None
+    answer = message_row(visit.answer(output=output)) if known else None
     found = Resolution(
         tool=tool.name,
         effect_fence=effect.fence,

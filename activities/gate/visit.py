@@ -1,23 +1,25 @@
 """One visit of the workflow at one call: what was asked, checked against what the run really proposed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from activities.engine import Engine, engine_fault
 from activities.proposal import parse_call
+from activities.transcript import tool_message
 from contracts.agent import PinnedAgent, PinnedTool
 from contracts.base import JsonObject
 from contracts.call import CallOutput, CallResult, CallStatus, EffectState, ExecuteTool, ResultControl
 from contracts.canonical import digest
 from contracts.decision import DecisionRecord
-from contracts.model import AssistantMessage
+from contracts.model import AssistantMessage, EditedCall, ProposedCall, ToolMessage
 from contracts.tool import Tool
 from contracts.turn import CallContent
 from policy.outgoing import OwnRecords
-from policy.provenance import ValueIndex
+from policy.provenance import Trace, ValueIndex, edited_by
 from store.journal import CallKey, LoadedCall
+from store.revisions import Edit
 
 __all__ = [
     "StoredControl",
@@ -50,6 +52,10 @@ class Visit:
     """What entered the run so far."""
     records: OwnRecords = field(default_factory=OwnRecords)
     """What the run read of each resource."""
+    edits: tuple[Edit, ...] = ()
+    """How people edited the call, oldest first."""
+    editors: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Arguments that people wrote, and who."""
 
     @property
     def key(self) -> CallKey:
@@ -60,6 +66,20 @@ class Visit:
     def arguments(self) -> JsonObject:
         """Canonical arguments."""
         return self.call.arguments
+
+    def traces(self, tool: Tool) -> dict[str, Trace]:
+        """Where each argument came from."""
+        traces = self.values.trace(self.arguments, tool.free_text)
+        return edited_by(traces, self.editors) if self.editors else traces
+
+    def answer(self, *, output: JsonObject | None = None, error: str = "") -> ToolMessage:
+        """What the model is told: the output, or why there is none; and that people edited the call, if they did."""
+        told = tool_message(self.call.call_id, self.pinned.name, output=output, error=error)
+        if not self.editors:
+            return told
+        last = next(edit for edit in reversed(self.edits) if not edit.problem)
+        edited = EditedCall(by=last.display_name, reason=last.reason, arguments_json=last.arguments)
+        return told.model_copy(update={"edited": edited})
 
     @property
     def was_sent(self) -> bool:
@@ -77,12 +97,19 @@ def key_of(request: ExecuteTool) -> CallKey:
     return CallKey(request.tenant, request.run_id, request.step, request.call, request.visit)
 
 
-def visit_of(engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: LoadedCall) -> Visit:
+def visit_of(
+    engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: LoadedCall, edits: tuple[Edit, ...] = ()
+) -> Visit:
     """Check a request against the run: an activity can be started by anyone with access to Temporal.
 
+    `edits` are those of the call, up to the request's revision.
+
     Raises:
-        ApplicationError: the run never proposed this call with these arguments (`EngineFault`).
+        ApplicationError: the run never proposed this call with these arguments, and nobody edited it so
+            (`EngineFault`).
     """
+    if len(edits) != request.revision:
+        engine_fault(f"call {request.call} of step {request.step} was not edited {request.revision} times")
     if loaded.run.definition != request.definition:
         engine_fault("the definition is not the one that the run pinned")
     pinned = agent.tool(request.tool)
@@ -94,16 +121,33 @@ def visit_of(engine: Engine, request: ExecuteTool, agent: PinnedAgent, loaded: L
     live = engine.registry.live(agent.name)
     tools: Mapping[str, Tool] = live.tools if live else {}
     tool = tools.get(request.tool)
-    proposed = answer.calls[request.call]
-    parsed = parse_call(proposed, tools)
-    if isinstance(parsed, CallContent):
-        call = parsed
-    else:
-        # Valid when it was proposed: the tool changed or went since. It can only be shown as it was proposed.
-        call = CallContent(call_id=proposed.call_id, arguments=json_object(proposed.arguments_json), why="")
+    proposed = call = _read(answer.calls[request.call], tools)
+    if edits:
+        edited = _read(answer.calls[request.call].model_copy(update={"arguments_json": edits[-1].arguments}), tools)
+        call = edited.model_copy(update={"why": proposed.why})
     if schema_unchanged(engine, pinned, tool) and digest(call.arguments) != request.arguments_digest:
         engine_fault("the arguments are not those that the run proposed")
-    return Visit(request, loaded, agent, pinned, tool, call, tools)
+    return Visit(
+        request, loaded, agent, pinned, tool, call, tools, edits=edits, editors=_editors(proposed.arguments, edits)
+    )
+
+
+def _read(proposed: ProposedCall, tools: Mapping[str, Tool]) -> CallContent:
+    parsed = parse_call(proposed, tools)
+    if isinstance(parsed, CallContent):
+        return parsed
+    # Valid when it was proposed: the tool changed or went since. It can only be shown as it was proposed.
+    return CallContent(call_id=proposed.call_id, arguments=json_object(proposed.arguments_json), why="")
+
+
+def _editors(before: JsonObject, edits: Sequence[Edit]) -> dict[str, str]:
+    """Arguments that are not as proposed any more, and who wrote each last."""
+    proposed, found = before, dict[str, str]()
+    for edit in edits:
+        after = json_object(edit.arguments)
+        found.update({name: edit.display_name for name, value in after.items() if value != before.get(name)})
+        before = after
+    return {name: by for name, by in found.items() if before.get(name) != proposed.get(name)}
 
 
 def schema_unchanged(engine: Engine, pinned: PinnedTool, tool: Tool | None) -> bool:
@@ -142,6 +186,7 @@ def result_of(
         visit=request.visit,
         tool=request.tool,
         arguments_digest=request.arguments_digest,
+        revision=request.revision,
         input_digest=digest(request),
         control=control,
         content=CallOutput(arguments=visit.arguments, output=output, message=message, decision=decision),

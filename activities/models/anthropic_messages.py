@@ -160,7 +160,7 @@ def _blocks(message: Message, model: str, names: WireNames) -> list[Wire]:
                 {
                     "type": "tool_result",
                     "tool_use_id": message.call_id,
-                    "content": message.text or EMPTY,
+                    "content": message.shown or EMPTY,
                     "is_error": message.is_error,
                 }
             ]

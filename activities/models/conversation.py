@@ -86,8 +86,9 @@ class Conversation:
         message = self.messages[-1] if self.messages else None
         if message is None:
             return {"role": "", "tool": "", "text": "", "error": False}
-        tool, error = (message.tool, message.is_error) if isinstance(message, ToolMessage) else ("", False)
-        return {"role": message.role, "tool": tool, "text": message.text, "error": error}
+        if isinstance(message, ToolMessage):
+            return {"role": message.role, "tool": message.tool, "text": message.shown, "error": message.is_error}
+        return {"role": message.role, "tool": "", "text": message.text, "error": False}
 
     def lookup(self, reference: str) -> object:
         """The value of a reference, or `ABSENT`."""

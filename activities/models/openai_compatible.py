@@ -117,7 +117,7 @@ def _message(message: Message, names: WireNames) -> Wire:
                 ]
             return said
         case ToolMessage():
-            return {"role": "tool", "tool_call_id": message.call_id, "content": message.text or EMPTY}
+            return {"role": "tool", "tool_call_id": message.call_id, "content": message.shown or EMPTY}
         case _:
             return {"role": "user", "content": message.text or EMPTY}
 

@@ -85,7 +85,7 @@ def request_body(request: ModelRequest, names: WireNames) -> Wire:
                 items.extend(_spoken(message, choice.model, names))
             case ToolMessage():
                 items.append(
-                    {"type": "function_call_output", "call_id": message.call_id, "output": message.text or EMPTY}
+                    {"type": "function_call_output", "call_id": message.call_id, "output": message.shown or EMPTY}
                 )
             case _:
                 items.append({"role": "user", "content": message.text or EMPTY})

@@ -16,7 +16,7 @@ from contracts.base import JsonObject
 from contracts.model import ToolSchema
 from contracts.tool import Tool
 
-__all__ = ["FINISH_TOOL", "WHY", "plain_arguments", "strict_schema", "tool_schema", "unions_in"]
+__all__ = ["FINISH_TOOL", "WHY", "plain_arguments", "plain_schema", "strict_schema", "tool_schema", "unions_in"]
 
 WHY = "why"
 MAX_DEPTH = 10
@@ -104,14 +104,14 @@ def plain_arguments(model: type[BaseModel], arguments: JsonObject) -> tuple[str,
     Strict mode requires every property, so an optional one arrives as null: where the model has a default and does not
     take null itself, the property is removed. Nothing else is changed or checked.
     """
-    plain = _plain_schema(model)
+    plain = plain_schema(model)
     why = arguments.get(WHY)
     rest: JsonObject = {name: value for name, value in arguments.items() if name != WHY}
     return (why if isinstance(why, str) else "", cast("JsonObject", _without_nulls(plain, rest)))
 
 
 @lru_cache(maxsize=1_024)
-def _plain_schema(model: type[BaseModel]) -> JsonObject:
+def plain_schema(model: type[BaseModel]) -> JsonObject:
     """The schema without references. Made once for each model: every call is read by it."""
     schema = model.model_json_schema()
     return _inlined(schema, cast("JsonObject", schema.get("$defs", {})), (), model.__name__)

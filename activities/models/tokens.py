@@ -10,7 +10,7 @@ punctuation) can come out above the estimate, by less than a factor of two; what
 import json
 from math import ceil
 
-from contracts.model import AssistantMessage, ModelRequest, Provider
+from contracts.model import AssistantMessage, ModelRequest, Provider, ToolMessage
 
 __all__ = ["estimate_tokens", "tokens_in"]
 
@@ -29,7 +29,7 @@ def estimate_tokens(request: ModelRequest) -> int:
     for tool in request.tools:
         tokens += PER_TOOL + tokens_in(tool.name) + tokens_in(tool.description) + tokens_in(json.dumps(tool.parameters))
     for message in request.messages:
-        tokens += PER_MESSAGE + tokens_in(message.text)
+        tokens += PER_MESSAGE + tokens_in(message.shown if isinstance(message, ToolMessage) else message.text)
         if isinstance(message, AssistantMessage):
             tokens += sum(PER_CALL + tokens_in(call.tool) + tokens_in(call.arguments_json) for call in message.calls)
             tokens += sum(tokens_in(json.dumps(item)) for item in message.opaque)

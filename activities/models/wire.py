@@ -127,7 +127,7 @@ def completed(messages: Sequence[Message]) -> list[Message]:
             case ToolMessage():
                 # An answer to no open call would be refused as well; as plain text it stays readable.
                 known = open_calls.pop(message.call_id, None)
-                complete.append(message if known else UserMessage(text=f"{message.tool}: {message.text}"))
+                complete.append(message if known else UserMessage(text=f"{message.tool}: {message.shown}"))
             case UserMessage():
                 close()
                 complete.append(message)

@@ -3,7 +3,7 @@
 
 drop function if exists reserve_check;
 create function reserve_check(
-    p_tenant text, p_run text, p_step int, p_call int, p_name text, p_agent text, p_tool text,
+    p_tenant text, p_run text, p_step int, p_call int, p_name text, p_revision int, p_agent text, p_tool text,
     p_tokens bigint, p_micros bigint, -- the most that the check can take; 0 where no model is asked
     p_limit_tokens bigint, p_limit_micros bigint, p_wall_s int, p_limits text,
     out kind text, -- stored, reserved, limit, halted, closed, absent
@@ -23,7 +23,7 @@ begin
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     if not found then kind := 'absent'; return; end if;
     select * into c from checks r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
-        and r.call = p_call and r.name = p_name;
+        and r.call = p_call and r.name = p_name and r.revision = p_revision;
     if c.state = 'done' then kind := 'stored'; detail := c.result; return; end if;
     if s.closed then kind := 'closed'; return; end if;
     detail := switched_off(p_tenant, p_run, p_agent, p_tool);
@@ -58,11 +58,11 @@ begin
         s.left_model_calls := s.left_model_calls - 1; s.left_wall_s := s.left_wall_s - p_wall_s;
     end if;
     fence := coalesce(c.fence, 0) + 1;
-    insert into checks as r (tenant, run_id, step, call, name, state, fence, tokens_reserved, micros_reserved,
+    insert into checks as r (tenant, run_id, step, call, name, revision, state, fence, tokens_reserved, micros_reserved,
             tokens_lost, micros_lost)
-        values (p_tenant, p_run, p_step, p_call, p_name, 'reserved', fence, need_tokens, need_micros, tokens_lost,
-            micros_lost)
-        on conflict (tenant, run_id, step, call, name) do update set fence = excluded.fence,
+        values (p_tenant, p_run, p_step, p_call, p_name, p_revision, 'reserved', fence, need_tokens, need_micros,
+            tokens_lost, micros_lost)
+        on conflict (tenant, run_id, step, call, name, revision) do update set fence = excluded.fence,
             tokens_reserved = excluded.tokens_reserved, micros_reserved = excluded.micros_reserved,
             tokens_lost = excluded.tokens_lost, micros_lost = excluded.micros_lost;
     update run_state r set tokens_used = s.tokens_used, micros_used = s.micros_used,
@@ -74,7 +74,7 @@ end $$;
 
 drop function if exists settle_check;
 create function settle_check( -- true, or false where a later attempt took over
-    p_tenant text, p_run text, p_step int, p_call int, p_name text, p_fence int,
+    p_tenant text, p_run text, p_step int, p_call int, p_name text, p_revision int, p_fence int,
     p_tokens bigint, p_micros bigint, p_day text, p_passed boolean, p_result text, p_audit text
 ) returns boolean language plpgsql as $$
 declare
@@ -84,12 +84,12 @@ begin
     perform 1 from run_state r where r.tenant = p_tenant and r.run_id = p_run and not r.closed for update;
     if not found then return false; end if;
     select * into c from checks r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step
-        and r.call = p_call and r.name = p_name and r.state = 'reserved' and r.fence = p_fence;
+        and r.call = p_call and r.name = p_name and r.revision = p_revision and r.state = 'reserved' and r.fence = p_fence;
     if not found then return false; end if;
     perform append_audit(p_tenant, p_run, 'checked', p_audit);
     update checks r set state = 'done', passed = p_passed, result = p_result, done_at = now(), tokens_reserved = 0,
             micros_reserved = 0
-        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.name = p_name;
+        where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = p_call and r.name = p_name and r.revision = p_revision;
     update run_state r set version = r.version + 1,
             model_calls = r.model_calls + (c.tokens_reserved > 0)::int,
             tokens_used = r.tokens_used + p_tokens, tokens_reserved = r.tokens_reserved - c.tokens_reserved,
