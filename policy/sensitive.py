@@ -19,6 +19,8 @@ from policy.secret_patterns import secret_spans
 
 __all__ = ["MAX_CHARACTERS", "Detectors", "Span", "TextTooLong"]
 
+_KNOWN_TEXTS = 500
+_KNOWN_CHARACTERS = 2_000
 MAX_CHARACTERS = 64 * 1024
 """Longest text that is searched; callers bound what they send well below."""
 
@@ -86,8 +88,9 @@ class Detectors:
             for length in _ID_LENGTHS.get(name, range(_ID_MIN, _ID_MAX + 1)):
                 self._ids.setdefault(length, []).append((name, _national_id(name)))
         self._filtered = tuple(_folded(phrase) for phrase in rules.filtered)
+        self._known = lru_cache(maxsize=_KNOWN_TEXTS)(self._search)
 
-    def spans(self, text: str) -> list[Span]:
+    def spans(self, text: str) -> tuple[Span, ...]:
         """Findings in order of place; of two that overlap both, unless the one with check digits explains the other.
 
         Raises:
@@ -95,15 +98,20 @@ class Detectors:
         """
         if len(text) > MAX_CHARACTERS:
             raise TextTooLong(f"a text of {len(text)} characters is not searched: at most {MAX_CHARACTERS} are")
+        # A call is searched when its model proposes it, and again at the gate.
+        return self._known(text) if len(text) <= _KNOWN_CHARACTERS else self._search(text)
+
+    def _search(self, text: str) -> tuple[Span, ...]:
         shown = plain_text(text)
         found = [
             Span(kind, *shown.span(start, end), value) for kind, start, end, value in self._plain_spans(shown.text)
         ]
         for start, end, decoded, whole in decoded_parts(shown.text):
-            inner = decoded if decoded.isascii() else plain_text(decoded).text
+            # Bytes that are no text hold no look-alikes of letters: only what stands there in ASCII is looked for.
+            inner = plain_text(decoded).text if whole else decoded
             search = self._plain_spans(inner) if whole else _strong_spans(inner)
             found += [Span(kind, *shown.span(start, end), value) for kind, _, _, value in search]
-        return sorted(_explained(found), key=lambda span: (span.start, span.end, span.kind))
+        return tuple(sorted(_explained(found), key=lambda span: (span.start, span.end, span.kind)))
 
     def _plain_spans(self, text: str) -> Iterator[tuple[Sensitive, int, int, str]]:
         yield from _strong_spans(text)

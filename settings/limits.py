@@ -121,7 +121,11 @@ class TenantLimits(_Part):
 
     def tool(self, name: str) -> ToolCaps:
         """Caps of a tool."""
-        return self.tools.get(name, ToolCaps())
+        return self.tools.get(name, _NO_CAPS)
+
+
+_NO_CAPS = ToolCaps()
+_UNLISTED = TenantLimits()
 
 
 class LimitsSettings(_Part):
@@ -132,7 +136,7 @@ class LimitsSettings(_Part):
 
     def tenant(self, name: str) -> TenantLimits:
         """Limits of a tenant."""
-        return self.tenants.get(name, TenantLimits())
+        return self.tenants.get(name, _UNLISTED)
 
 
 def load_limits(file: Path) -> LimitsSettings:
