@@ -1,53 +1,37 @@
-"""The same protocol as JSON, for the command line and for other front ends. The token comes in a header only."""
+"""One request as JSON, with the digest that a decision must carry; and deciding. The same protocol as the form's."""
 
+import hashlib
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import Field
+from fastapi import APIRouter, Body, Depends, Header, Path
+from fastapi.openapi.models import Example
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Outcome, Stands, decide
-from approvals.roles import ApiNeeds
+from approvals.machines import Machine
+from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
-from approvals.sign_in import TOO_MANY, admit
 from approvals.visitors import Visitor
 from approvals.words import REFUSALS
 from contracts.approval import ApprovalView
 from contracts.base import Digest, Record
 from contracts.decision import Requirement
 from contracts.vote import Verdict, VoteRefusal
-from store.approval_lists import RequestPage, RequestQuery, list_requests
 from store.approvals import find_request
 from store.attention import note_views
 from store.votes import StoredVote, votes_on
 
-__all__ = ["DecisionReply", "RequestReply", "SignIn", "SignedIn", "VoteLine", "router"]
+__all__ = ["DecisionReply", "RequestReply", "VoteLine", "router"]
 
 RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
 Parts = Annotated[Services, Depends(services_of)]
+Caller = Annotated[Visitor | Machine, Depends(ApiOpenTo("view", "requests:read"))]
+Decider = Annotated[Visitor, Depends(ApiNeeds("approve"))]
 _FORBIDDEN = "Your account may look at requests, not decide them. Ask an administrator for the role approve."
 
-router = APIRouter(prefix="/api")
-
-
-class SignIn(Record):
-    """Credentials of a local account."""
-
-    tenant: str = Field(max_length=100)
-    """The organisation."""
-    username: str = Field(max_length=200)
-    password: str = Field(max_length=1_000)
-
-
-class SignedIn(Record):
-    """A session."""
-
-    token: str
-    """Goes into `Authorization: Bearer <token>`. A secret."""
-    tenant: str
-    username: str
-    display_name: str
+router = APIRouter(prefix="/api", tags=["requests"])
 
 
 class VoteLine(Record):
@@ -68,18 +52,23 @@ class RequestReply(Record):
 
     request_id: str
     run_id: str
-    state: str
+    state: Literal["open", "granted", "denied", "expired", "voided"]
     tier: int
     digest: Digest
-    """What a decision must carry."""
+    """What a decision must carry: SHA-256 of `basis_text`."""
     requirement: Requirement
     interested: tuple[str, ...]
     """Persons who may not decide."""
     opened_at: datetime
     sla_at: datetime
+    """When an answer was promised."""
     expires_at: datetime
     view: ApprovalView | None
     """What is asked; null when the stored view is damaged, then it can only be denied."""
+    view_text: str
+    """`view` as canonical JSON, byte for byte as stored: its SHA-256 is `view_digest` in `basis_text`."""
+    basis_text: str
+    """What an approval holds for, as canonical JSON (`ApprovalBasis`)."""
     votes: tuple[VoteLine, ...]
 
 
@@ -94,56 +83,39 @@ class DecisionReply(Record):
     """What to do, of a refusal."""
 
 
-Caller = Annotated[Visitor, Depends(ApiNeeds("view"))]
-Anybody = Annotated[Visitor, Depends(ApiNeeds(None))]
-Decider = Annotated[Visitor, Depends(ApiNeeds("approve"))]
+_DECISIONS: dict[str, Example] = {
+    "approve": {
+        "summary": "Approve exactly what the digest says",
+        "value": {"verdict": "approve", "digest": "sha256:" + "0" * 64},
+    },
+    "deny": {
+        "summary": "Deny, saying why",
+        "value": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "The parcel was delivered in time."},
+    },
+}
 
 
-@router.post("/sign-in")
-async def api_sign_in(services: Parts, request: Request, body: SignIn) -> SignedIn:
-    """Start a session."""
-    account = await admit(services, request, body.tenant, body.username, body.password)
-    if isinstance(account, str):
-        raise HTTPException(429 if account == TOO_MANY else 401, account)
-    token = await services.desk.start(account)
-    return SignedIn(token=token, tenant=account.tenant, username=account.username, display_name=account.display_name)
-
-
-@router.post("/sign-out", status_code=204)
-async def api_sign_out(services: Parts, caller: Anybody) -> None:
-    """End the session."""
-    await services.desk.end(caller.token)
-
-
-@router.get("/approvals")
-async def api_list(
+@router.get("/approvals/{request_id}", responses={304: {"description": "It is as the given ETag says"}})
+async def api_show(
     services: Parts,
     caller: Caller,
-    state: Literal["open", "history"] = "open",
-    scope: Literal["mine", "groups", "all"] = "mine",
-    after: Annotated[str, Query(max_length=200)] = "",
-    limit: Annotated[int, Query(ge=1, le=100)] = 25,
-) -> RequestPage:
-    """Requests, page by page."""
-    query = RequestQuery(reader=caller.reader, state=state, scope=scope, after=after, limit=limit)
-    try:
-        async with services.database.tenant(caller.tenant) as cursor:
-            return await list_requests(cursor, caller.tenant, query)
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from error
+    request_id: RequestId,
+    response: Response,
+    if_none_match: Annotated[str, Header(max_length=200)] = "",
+) -> RequestReply:
+    """One request with its digest: what to show, and what a decision on it must carry.
 
-
-@router.get("/approvals/{request_id}")
-async def api_show(services: Parts, caller: Caller, request_id: RequestId) -> RequestReply:
-    """One request with its digest."""
+    The answer's `ETag` changes when anything in it does; sent back as `If-None-Match`, it costs an empty 304.
+    """
     async with services.database.tenant(caller.tenant) as cursor:
         request = await find_request(cursor, caller.tenant, request_id)
         if request is None:
             raise HTTPException(404, "There is no such request.")
         votes = await votes_on(cursor, caller.tenant, request_id)
-        await note_views(cursor, caller.tenant, [request_id], caller.session.person)
+        if isinstance(caller, Visitor):
+            await note_views(cursor, caller.tenant, [request_id], caller.session.person)
     is_over = request.state == "open" and request.expires_at <= request.read_at
-    return RequestReply(
+    reply = RequestReply(
         request_id=request.request_id,
         run_id=request.run_id,
         state="expired" if is_over else request.state,
@@ -155,13 +127,28 @@ async def api_show(services: Parts, caller: Caller, request_id: RequestId) -> Re
         sla_at=request.sla_at,
         expires_at=request.expires_at,
         view=ApprovalView.model_validate_json(request.view) if request.is_intact() else None,
+        view_text=request.view,
+        basis_text=request.basis,
         votes=tuple(_line(vote) for vote in votes),
     )
+    tag = f'"{hashlib.sha256(reply.model_dump_json().encode()).hexdigest()[:32]}"'
+    if tag in if_none_match.replace("W/", "").replace(" ", "").split(","):
+        raise HTTPException(304, headers={"etag": tag})
+    response.headers["etag"] = tag
+    return reply
 
 
 @router.post("/approvals/{request_id}/decision")
-async def api_decide(services: Parts, caller: Decider, request_id: RequestId, body: Decide) -> DecisionReply:
-    """Decide what the digest says. A refusal is an answer, not an error of the request."""
+async def api_decide(
+    services: Parts,
+    caller: Decider,
+    request_id: RequestId,
+    body: Annotated[Decide, Body(openapi_examples=_DECISIONS)],
+) -> DecisionReply:
+    """Decide what the digest says, as the person who signed in. A refusal is an answer, not an error of the request.
+
+    Sent again it changes nothing: the first vote stands. Machines' tokens are refused.
+    """
     return _reply(await decide(services, caller, request_id, body))
 
 

@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse, Response
 
 from approvals import (
     api,
+    api_account,
+    api_lists,
     doubt_pages,
     emergency_pages,
     inbox_pages,
@@ -26,11 +25,13 @@ from approvals import (
     stop_api,
     stop_pages,
 )
+from approvals.api_document import API_VERSION, describe_api
 from approvals.assets import Assets
 from approvals.dispatch import Dispatcher
 from approvals.dispatch_commands import CommandDispatcher
 from approvals.guard import Guard, allowed_origins
 from approvals.oidc import OidcDesk
+from approvals.problems import add_problems
 from approvals.run_line import RunLine
 from approvals.services import Services
 from approvals.signing import VoteSigner
@@ -47,14 +48,6 @@ __all__ = ["create_app"]
 _WINDOW_S = 300
 _PUBLISH_EVERY_S = 10.0
 _LOG = logging.getLogger("approvals")
-_TITLES = {
-    400: "That address is not right",
-    403: "Not allowed",
-    404: "There is no such page",
-    409: "Something changed",
-    413: "Too large",
-    503: "The database cannot be reached",
-}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -102,7 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
                 await asyncio.gather(dispatching, commanding, return_exceptions=True)
 
     app = FastAPI(
-        title="Countersign approvals",
+        title="Countersign",
+        version=API_VERSION,
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
@@ -111,13 +105,26 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
     routers = (
-        pages.router, inbox_pages.router, stop_pages.router, emergency_pages.router, run_pages.router, sign_in.router,
-        api.router, stop_api.router, doubt_pages.pages, doubt_pages.api, review_pages.router, packet_pages.router,
-    )  # fmt: skip
+        pages.router,
+        inbox_pages.router,
+        stop_pages.router,
+        emergency_pages.router,
+        run_pages.router,
+        sign_in.router,
+        api_account.router,
+        api_lists.router,
+        api.router,
+        stop_api.router,
+        doubt_pages.pages,
+        doubt_pages.api,
+        review_pages.router,
+        packet_pages.router,
+    )
     for router in routers:
         app.include_router(router)
     _add_probes(app, services)
-    _add_errors(app, services)
+    add_problems(app, services.assets)
+    describe_api(app)
     return app
 
 
@@ -171,34 +178,3 @@ def _add_probes(app: FastAPI, services: Services) -> None:
     @app.get("/static/{stamp}/{name}", include_in_schema=False)
     async def static(stamp: str, name: str) -> Response:
         return services.assets.file(stamp, name)
-
-
-def _add_errors(app: FastAPI, services: Services) -> None:
-    def answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-        if request.url.path.startswith("/api/"):
-            return JSONResponse({"error": detail or _TITLES.get(status, "error")}, status, headers)
-        title = _TITLES.get(status, "Something went wrong")
-        return services.assets.page("error.html", {"title": title, "detail": detail, "status": status}, status)
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 303 and error.headers:  # noqa: PLR2004 - the way to the sign-in page
-            return Response(status_code=303, headers=error.headers)
-        plain = error.detail if error.detail not in {"Not Found", "Forbidden", "Method Not Allowed"} else ""
-        return answer(request, error.status_code, plain, dict(error.headers) if error.headers else None)
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place, field = str(first["loc"][0]), ".".join(str(part) for part in first["loc"][1:])
-        # An id that cannot exist is an id that does not exist.
-        return answer(request, 404, "") if place == "path" else answer(request, 422, f"{field}: {first['msg']}")
-
-    @app.exception_handler(StoreDown)
-    async def store_down(request: Request, error: StoreDown) -> Response:
-        _LOG.error("no page without the database: %s", error)
-        return answer(request, 503, "Nothing was decided. Try again in a minute.")
-
-    @app.exception_handler(ClientDisconnect)
-    async def cut_off(request: Request, _error: ClientDisconnect) -> Response:
-        return answer(request, 413, "")

@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from approvals.doubts import VERDICTS, Closed, NotClosed, ResolveDoubt, line_of, resolve
-from approvals.roles import ApiNeeds, PageNeeds, PostNeeds
+from approvals.machines import Machine
+from approvals.roles import ApiNeeds, ApiOpenTo, PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import amount, at, duration
@@ -25,7 +26,7 @@ Number = Annotated[int, Path(ge=0, le=100_000)]
 Parts = Annotated[Services, Depends(services_of)]
 Viewer = Annotated[Visitor, Depends(PageNeeds("view"))]
 Undoing = Annotated[Visitor, Depends(PostNeeds("undo"))]
-ApiViewer = Annotated[Visitor, Depends(ApiNeeds("view"))]
+ApiViewer = Annotated[Visitor | Machine, Depends(ApiOpenTo("view", "runs:read"))]
 ApiUndoer = Annotated[Visitor, Depends(ApiNeeds("undo"))]
 
 pages = APIRouter(include_in_schema=False)

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from approvals.problems import problem
 
 __all__ = ["Guard", "allowed_origins"]
 
@@ -59,21 +61,21 @@ class Guard:
             return
         await self._app(scope, _limited(receive), sealed)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         # A page of another name that resolves to this machine must not read anything here (DNS rebinding).
         if scope["path"] not in _PROBES and headers.get("host", "").lower() not in self._hosts:
-            return PlainTextResponse("unknown host: open the address in COUNTERSIGN_WEB_URL\n", 421)
+            return _refused(scope, 421, "unknown host: open the address in COUNTERSIGN_WEB_URL")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-            return PlainTextResponse(f"too large: at most {MAX_BODY_BYTES} bytes\n", 413)
+            return _refused(scope, 413, f"too large: at most {MAX_BODY_BYTES} bytes")
         # The API takes its token from a header that no foreign page can set, so it has nothing to forge.
         if scope["method"] in _SAFE_METHODS or scope["path"].startswith("/api/"):
             return None
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            return PlainTextResponse("refused: the form was not sent from this site\n", 403)
+            return _refused(scope, 403, "refused: the form was not sent from this site")
         if headers.get("origin", "").lower() not in self._origins:
-            return PlainTextResponse("refused: the form was not sent from this site\n", 403)
+            return _refused(scope, 403, "refused: the form was not sent from this site")
         return None
 
     def _sealing(self, send: Send, *, is_static: bool) -> Send:
@@ -89,6 +91,10 @@ class Guard:
             await send(message)
 
         return sealed
+
+
+def _refused(scope: Scope, status: int, why: str) -> Response:
+    return problem(status, why) if scope["path"].startswith("/api/") else PlainTextResponse(f"{why}\n", status)
 
 
 def _limited(receive: Receive) -> Receive:

@@ -8,17 +8,19 @@ import hmac
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Form, Header, Request
+from fastapi import Form, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from approvals.forms import safe_next
+from approvals.machines import TOKEN_PREFIX, Machine, find_machine
 from approvals.services import services_of
 from approvals.visitors import Visitor
 from store.accounts import Role
+from store.api_tokens import Scope
 
-__all__ = ["ApiNeeds", "PageNeeds", "PostNeeds", "role_of"]
+__all__ = ["ApiNeeds", "ApiOpenTo", "PageNeeds", "PostNeeds", "role_of", "scope_of"]
 
 ANYBODY = "anybody"
 """Of a route that every signed-in person may use."""
@@ -56,15 +58,47 @@ class PostNeeds(_Needs):
 
 
 class ApiNeeds(_Needs):
-    """Whose token the request carries. The browser's cookie counts for nothing here."""
+    """The person whose session's token the request carries. The browser's cookie counts for nothing here."""
 
-    async def __call__(self, request: Request, authorization: Annotated[str, Header(max_length=400)] = "") -> Visitor:
+    async def __call__(self, request: Request) -> Visitor:
         """Who calls."""
-        scheme, _, token = authorization.partition(" ")
-        visitor = await services_of(request).desk.find(token) if scheme.lower() == "bearer" else None
-        if visitor is None:
-            raise HTTPException(401, "Sign in at /api/sign-in and send the token.", {"www-authenticate": "Bearer"})
-        return self.admit(visitor)
+        caller = await _caller(request)
+        if isinstance(caller, Machine):
+            raise HTTPException(403, "A machine's token cannot do this: a person signs in and does it.")
+        return self.admit(caller)
+
+
+class ApiOpenTo(_Needs):
+    """The same, or a machine whose token has a scope."""
+
+    def __init__(self, role: Role | None, scope: Scope | None) -> None:
+        """`scope`; None: every machine with a token."""
+        super().__init__(role)
+        self.scope: str = scope or ANYBODY
+
+    async def __call__(self, request: Request) -> Visitor | Machine:
+        """Who calls."""
+        caller = await _caller(request)
+        if isinstance(caller, Visitor):
+            return self.admit(caller)
+        if self.scope not in (ANYBODY, *caller.scopes):
+            raise HTTPException(403, f"This token has no scope {self.scope}. Ask an administrator for one that has it.")
+        return caller
+
+
+async def _caller(request: Request) -> Visitor | Machine:
+    services = services_of(request)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    found: Visitor | Machine | None = None
+    if scheme.lower() == "bearer":
+        is_machine = token.startswith(TOKEN_PREFIX)
+        found = await (find_machine(services.database, token) if is_machine else services.desk.find(token))
+    if found is None:
+        detail = (
+            "Sign in at /api/sign-in and send the token, or send a machine's token that is neither expired nor revoked."
+        )
+        raise HTTPException(401, detail, {"www-authenticate": "Bearer"})
+    return found
 
 
 async def signed_in(request: Request) -> Visitor:
@@ -81,10 +115,17 @@ async def signed_in(request: Request) -> Visitor:
 
 def role_of(route: APIRoute) -> str | None:
     """The role that a route needs; None: it asks for nobody."""
-    return _role_in(route.dependant)
+    found = _needs_in(route.dependant)
+    return found.role if found else None
 
 
-def _role_in(dependant: Dependant) -> str | None:
+def scope_of(route: APIRoute) -> str | None:
+    """The scope that opens a route to machines; None: it is open to none."""
+    found = _needs_in(route.dependant)
+    return found.scope if isinstance(found, ApiOpenTo) else None
+
+
+def _needs_in(dependant: Dependant) -> _Needs | None:
     if isinstance(dependant.call, _Needs):
-        return dependant.call.role
-    return next((role for part in dependant.dependencies if (role := _role_in(part)) is not None), None)
+        return dependant.call
+    return next((found for part in dependant.dependencies if (found := _needs_in(part)) is not None), None)

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import Field, StringConstraints
 from starlette.exceptions import HTTPException
 
+from approvals.machines import Machine
 from approvals.operate import Given, GiveOrder, NoSuchRun, NotGiven, Ordered, give
-from approvals.roles import ApiNeeds
+from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
 from approvals.visitors import Visitor
@@ -19,7 +20,8 @@ from store.switches import Receipt, Thrown, under_way
 __all__ = ["OrderReply", "ReleaseSwitch", "StopReply", "router"]
 
 Parts = Annotated[Services, Depends(services_of)]
-Viewer = Annotated[Visitor, Depends(ApiNeeds("view"))]
+Viewer = Annotated[Visitor | Machine, Depends(ApiOpenTo("view", "runs:read"))]
+Thrower = Annotated[Visitor | Machine, Depends(ApiOpenTo("kill", "kill"))]
 Stopper = Annotated[Visitor, Depends(ApiNeeds("kill"))]
 Undoer = Annotated[Visitor, Depends(ApiNeeds("undo"))]
 RunIdPath = Annotated[str, Path(pattern=r"^run-[a-z2-7]{26}$")]
@@ -64,11 +66,9 @@ async def api_stop(services: Parts, caller: Viewer) -> StopReply:
 
 
 @router.post("/stop")
-async def api_throw(services: Parts, caller: Stopper, body: ThrowSwitch) -> Thrown:
+async def api_throw(services: Parts, caller: Thrower, body: ThrowSwitch) -> Thrown:
     """Throw a switch. Throwing one that is on changes nothing and says so."""
-    thrown = await throw(
-        services.database, services.tenants, tenant=caller.tenant, by=caller.session.username, asked=body
-    )
+    thrown = await throw(services.database, services.tenants, tenant=caller.tenant, by=caller.account, asked=body)
     if isinstance(thrown, Refused):
         raise HTTPException(422, thrown.why)
     return thrown

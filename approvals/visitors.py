@@ -42,6 +42,11 @@ class Visitor:
         return self.session.tenant
 
     @property
+    def account(self) -> str:
+        """What is written down of whatever they do."""
+        return self.session.username
+
+    @property
     def reader(self) -> Reader:
         """Whose lists these are."""
         session = self.session

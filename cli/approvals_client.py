@@ -10,7 +10,8 @@ import httpx
 import typer
 from pydantic import BaseModel
 
-from approvals.api import DecisionReply, RequestReply, SignedIn
+from approvals.api import DecisionReply, RequestReply
+from approvals.api_account import SignedIn
 from approvals.decide import Decide
 from approvals.doubts import Closed, ResolveDoubt
 from approvals.operate import GiveOrder
@@ -139,7 +140,7 @@ def _problem(answer: httpx.Response) -> str:
         found: object = answer.json()
     except ValueError:
         found = None
-    text = cast("dict[str, object]", found).get("error") if isinstance(found, dict) else None
+    text = cast("dict[str, object]", found).get("detail") if isinstance(found, dict) else None
     return str(text) if text else f"the approval form answered {answer.status_code}. Look at `countersign status`."
 
 

@@ -67,7 +67,7 @@ async def test_a_malformed_decision_is_refused_in_words(office: Office, body: ob
         headers = await bearer(client, LENA)
         answer = await client.post(f"/api/approvals/{request.request_id}/decision", json=body, headers=headers)
         assert answer.status_code == 422
-        assert answer.json()["error"]
+        assert answer.json()["detail"]
 
 
 async def test_opening_and_settling_again_changes_nothing(office: Office) -> None:

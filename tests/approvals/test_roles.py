@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute, Route
 
-from approvals.roles import role_of
+from approvals.roles import role_of, scope_of
 from store.accounts import ROLES, Role, find_account
 from tests.approvals.conftest import Office
 from tests.approvals.scene import Person, add_people
@@ -46,7 +46,13 @@ NEEDS: dict[str, str] = {
     "POST /runs/{run_id}/orders": "kill",
     "POST /sign-out": "anybody",
     "POST /api/sign-out": "anybody",
+    "GET /api/me": "anybody",
     "GET /api/approvals": "view",
+    "GET /api/counts": "view",
+    "GET /api/decisions": "view",
+    "GET /api/tokens": "administer",
+    "POST /api/tokens": "administer",
+    "POST /api/tokens/{token_id}/revocation": "administer",
     "GET /api/approvals/{request_id}": "view",
     "POST /api/approvals/{request_id}/decision": "approve",
     "GET /api/stop": "view",
@@ -72,11 +78,24 @@ NEEDS: dict[str, str] = {
 }
 """Every other route, and the role it needs."""
 
+MACHINES = {
+    "GET /api/me": "anybody",
+    "GET /api/approvals": "requests:read",
+    "GET /api/approvals/{request_id}": "requests:read",
+    "GET /api/counts": "requests:read",
+    "GET /api/decisions": "requests:read",
+    "GET /api/stop": "runs:read",
+    "GET /api/doubts": "runs:read",
+    "POST /api/stop": "kill",
+}
+"""Routes that are open to machines, and the scope that each needs. None of them decides anything."""
+
 _VALUES = {
     "request_id": "apr-" + "a" * 26,
     "run_id": "run-" + "a" * 26,
     "switch_id": "1",
     "emergency_id": "emg-" + "a" * 26,
+    "token_id": "tok-" + "a" * 26,
     "step": "1",
     "call": "0",
 }
@@ -90,6 +109,8 @@ _FORMS = {
     "POST /runs/{run_id}/rating": {"useful": "yes"},
 }
 _BODIES: dict[str, object] = {
+    "POST /api/tokens": {"name": "a table test", "scopes": ["requests:read"]},
+    "POST /api/tokens/{token_id}/revocation": {"reason": "a table test"},
     "POST /api/approvals/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
     "POST /api/stop": {"scope": "run", "target": "run-" + "b" * 26, "reason": "a table test"},
     "POST /api/stop/{switch_id}/release": {"reason": "a table test"},
@@ -113,6 +134,18 @@ def routes(office: Office) -> dict[str, str | None]:
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
+
+
+@pytest.mark.req("I9")
+async def test_machines_enter_by_the_routes_of_the_table_alone(office: Office) -> None:
+    listed = [context.original_route for context in iter_route_contexts(office.app.routes)]
+    opened = {
+        f"{method} {route.path}": scope
+        for route in listed
+        if isinstance(route, APIRoute) and (scope := scope_of(route)) is not None
+        for method in route.methods
+    }
+    assert opened == MACHINES
 
 
 @pytest.mark.req("I9")

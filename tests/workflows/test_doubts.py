@@ -100,7 +100,7 @@ async def test_a_person_says_what_happened_and_the_run_goes_on(unsure: Installat
     async with ulla(unsure) as client:
         early = await said(client, doubt.key, "did_not_happen")
         assert early.status_code == 409
-        assert "may still arrive" in early.json()["error"]
+        assert "may still arrive" in early.json()["detail"]
         refund = unsure.refunds()[0]
         answer = await said(
             client, doubt.key, "happened",

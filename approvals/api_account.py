@@ -1,0 +1,174 @@
+"""Signing in by password, who one is, and the tokens of machines."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import Field, StringConstraints
+from starlette.exceptions import HTTPException
+
+from approvals.machines import Machine, make_token
+from approvals.roles import ApiNeeds, ApiOpenTo
+from approvals.services import Services, services_of
+from approvals.sign_in import TOO_MANY, admit
+from approvals.visitors import Visitor
+from contracts.base import Record
+from store.accounts import Role
+from store.api_tokens import MAX_ACTIVE, ApiToken, Author, Scope, list_tokens, revoke_token
+
+__all__ = ["Me", "NewToken", "RevokeToken", "SignIn", "SignedIn", "TokenMade", "router"]
+
+Parts = Annotated[Services, Depends(services_of)]
+Anybody = Annotated[Visitor, Depends(ApiNeeds(None))]
+Known = Annotated[Visitor | Machine, Depends(ApiOpenTo(None, None))]
+Administrator = Annotated[Visitor, Depends(ApiNeeds("administer"))]
+TokenId = Annotated[str, Path(pattern=r"^tok-[a-z2-7]{26}$")]
+Plain = StringConstraints(min_length=3, max_length=200, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$")
+
+router = APIRouter(prefix="/api")
+
+
+class SignIn(Record):
+    """Credentials of a local account."""
+
+    tenant: str = Field(max_length=100)
+    """The organisation."""
+    username: str = Field(max_length=200)
+    password: str = Field(max_length=1_000)
+
+
+class SignedIn(Record):
+    """A session."""
+
+    token: str
+    """Goes into `Authorization: Bearer <token>`. A secret."""
+    tenant: str
+    username: str
+    display_name: str
+
+
+class Me(Record):
+    """Whose token it is."""
+
+    kind: Literal["person", "machine"]
+    tenant: str
+    name: str
+    """The account's user name, or what the token is for."""
+    display_name: str
+    person: str = ""
+    """The human being."""
+    groups: tuple[str, ...] = ()
+    """Groups that policies name."""
+    roles: tuple[Role, ...] = ()
+    """What a person may do."""
+    scopes: tuple[Scope, ...] = ()
+    """What a machine may do."""
+    authenticated_at: datetime | None = None
+    """When the person proved who they are: a decision at tier 4 needs this to be less than 15 minutes ago."""
+    expires_at: datetime
+    """When the token ends, whatever happens."""
+
+
+class NewToken(Record):
+    """A machine's token to make."""
+
+    name: Annotated[str, Plain]
+    """What it is for, such as the program and its owner."""
+    scopes: tuple[Scope, ...] = Field(min_length=1, max_length=3)
+    """What it may do. No scope lets it decide."""
+    days: int = Field(default=90, ge=1, le=366)
+    """How long it lives."""
+
+
+class TokenMade(Record):
+    """A new token."""
+
+    token: str
+    """The token itself, shown this once: nobody can show it again."""
+    kept: ApiToken
+    """What is kept of it."""
+
+
+class RevokeToken(Record):
+    """Why a token ends."""
+
+    reason: Annotated[str, Plain]
+
+
+@router.post("/sign-in", tags=["account"], responses={401: {}, 429: {}})
+async def api_sign_in(services: Parts, request: Request, body: SignIn) -> SignedIn:
+    """Start a session of a person with a local account."""
+    account = await admit(services, request, body.tenant, body.username, body.password)
+    if isinstance(account, str):
+        raise HTTPException(429 if account == TOO_MANY else 401, account)
+    token = await services.desk.start(account)
+    return SignedIn(token=token, tenant=account.tenant, username=account.username, display_name=account.display_name)
+
+
+@router.post("/sign-out", status_code=204, tags=["account"])
+async def api_sign_out(services: Parts, caller: Anybody) -> None:
+    """End the session."""
+    await services.desk.end(caller.token)
+
+
+@router.get("/me", tags=["account"])
+async def api_me(caller: Known) -> Me:
+    """Whose token this is, and what it may do."""
+    if isinstance(caller, Machine):
+        return Me(
+            kind="machine", tenant=caller.tenant, name=caller.name, display_name=caller.name, scopes=caller.scopes,
+            expires_at=caller.expires_at,
+        )  # fmt: skip
+    session = caller.session
+    return Me.model_validate(
+        {
+            "kind": "person",
+            "tenant": session.tenant,
+            "name": session.username,
+            "display_name": session.display_name,
+            "person": session.person,
+            "groups": session.groups,
+            "roles": session.roles,
+            "authenticated_at": session.authenticated_at,
+            "expires_at": session.expires_at,
+        }
+    )
+
+
+@router.get("/tokens", tags=["tokens"])
+async def api_tokens(services: Parts, caller: Administrator) -> list[ApiToken]:
+    """The tenant's tokens, newest first; never the tokens themselves."""
+    async with services.database.tenant(caller.tenant) as cursor:
+        return list(await list_tokens(cursor, caller.tenant))
+
+
+@router.post("/tokens", status_code=201, tags=["tokens"], responses={409: {}})
+async def api_make_token(services: Parts, caller: Administrator, body: NewToken) -> TokenMade:
+    """Make a token for a machine. The answer is the only place where it ever stands."""
+    made = await make_token(
+        services.database,
+        caller.tenant,
+        name=body.name,
+        scopes=tuple(dict.fromkeys(body.scopes)),
+        lives=timedelta(days=body.days),
+        by=_author(caller),
+    )
+    if made is None:
+        raise HTTPException(409, f"There are {MAX_ACTIVE} active tokens: revoke one that nobody uses.")
+    return TokenMade(token=made[0], kept=made[1])
+
+
+@router.post("/tokens/{token_id}/revocation", tags=["tokens"])
+async def api_revoke_token(services: Parts, caller: Administrator, token_id: TokenId, body: RevokeToken) -> ApiToken:
+    """End a token at once. Again changes nothing."""
+    async with services.database.tenant(caller.tenant) as cursor:
+        token = await revoke_token(
+            cursor, tenant=caller.tenant, token_id=token_id, by=_author(caller), reason=body.reason
+        )
+    if token is None:
+        raise HTTPException(404, "There is no such token.")
+    return token
+
+
+def _author(caller: Visitor) -> Author:
+    return Author(username=caller.session.username, person=caller.session.person)

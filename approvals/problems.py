@@ -1,0 +1,109 @@
+"""What is answered when something cannot be answered: a page for people, `application/problem+json` for programs."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from approvals.assets import Assets
+from contracts.base import Record
+from store.database import StoreDown
+
+__all__ = ["PROBLEM_TYPE", "Mistake", "Problem", "add_problems", "problem"]
+
+PROBLEM_TYPE = "application/problem+json"
+_MAX_MISTAKES = 20
+_LOG = logging.getLogger("approvals")
+_TITLES = {
+    400: "That address is not right",
+    403: "Not allowed",
+    404: "There is no such page",
+    409: "Something changed",
+    413: "Too large",
+    503: "The database cannot be reached",
+}
+
+
+class Mistake(Record):
+    """One part of a request that is not as it must be."""
+
+    where: str = Field(max_length=300)
+    """Such as `query.limit` or `body.digest`."""
+    why: str = Field(max_length=500)
+
+
+class Problem(Record):
+    """Why a request was not answered (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    """The status in words."""
+    status: int
+    detail: str
+    """What is wrong and what to do; empty when the title says it."""
+    errors: tuple[Mistake, ...] = ()
+    """Of status 422: each part that is wrong."""
+
+
+def problem(
+    status: int, detail: str = "", headers: Mapping[str, str] | None = None, errors: tuple[Mistake, ...] = ()
+) -> Response:
+    """An answer for programs."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
+    # A value that was sent may hold halves of characters, which are no JSON for others.
+    return Response(
+        body.model_dump_json().encode(errors="replace"), status, dict(headers or {}), media_type=PROBLEM_TYPE
+    )
+
+
+def add_problems(app: FastAPI, assets: Assets) -> None:
+    """Answer exceptions in the caller's own form."""
+
+    def answer(
+        request: Request, status: int, detail: str = "", *, headers: Mapping[str, str] | None = None,
+        errors: tuple[Mistake, ...] = (),
+    ) -> Response:  # fmt: skip
+        if request.url.path.startswith("/api/"):
+            return problem(status, detail, headers, errors)
+        title = _TITLES.get(status, "Something went wrong")
+        return assets.page("error.html", {"title": title, "detail": detail, "status": status}, status)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.SEE_OTHER and error.headers:  # the way to the sign-in page
+            return Response(status_code=303, headers=error.headers)
+        plain = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
+        return answer(request, error.status_code, plain, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if any(one["loc"][0] == "path" for one in found):
+            return answer(request, 404)  # an id that cannot exist is an id that does not exist
+        mistakes = tuple(
+            Mistake(where=".".join(str(part) for part in one["loc"])[:300], why=str(one["msg"])[:500])
+            for one in found[:_MAX_MISTAKES]
+        )
+        first = mistakes[0]
+        detail = f"{first.where.partition('.')[2] or first.where}: {first.why}"
+        return answer(request, 422, detail, errors=mistakes)
+
+    @app.exception_handler(StoreDown)
+    async def store_down(request: Request, error: StoreDown) -> Response:
+        _LOG.error("no page without the database: %s", error)
+        return answer(request, 503, "Nothing was decided. Try again in a minute.", headers={"retry-after": "60"})
+
+    @app.exception_handler(ClientDisconnect)
+    async def cut_off(request: Request, _error: ClientDisconnect) -> Response:
+        return answer(request, 413)
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        del error  # logged, with its traceback, by the server
+        return answer(request, 500, "A fault of this software. Nothing was decided by it; the log says more.")
