@@ -90,7 +90,8 @@ def _line(entry: JsonObject) -> str:
             what = _ENDINGS.get(str(body.get("ending")), f"approval {body['state']}")
             return what + (f" by {by}" if by else "") + (f": {body['said']}" if body.get("said") else "")
         case "call_edited":
-            what = f"not used, {body['problem']}" if body.get("problem") else ", ".join(cast("list[str]", body["changed"]))
+            changed = ", ".join(cast("list[str]", body["changed"]))
+            what = f"not used, {body['problem']}" if body.get("problem") else changed
             return f"step {body['step']}: {body['tool']} edited by {body['by']}: {what}"
         case "limits":
             by = f" by {body['by']}" if body["by"] else ""

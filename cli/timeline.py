@@ -46,6 +46,18 @@ _APPROVAL = {
     "abandoned": ("■", "yellow"),
     "open": ("…", "yellow"),
 }
+_VOTE = {
+    Verdict.APPROVE: ("✓", "green", "approves"),
+    Verdict.DENY: ("✗", "red", "denies"),
+    Verdict.EDIT: ("✎", "cyan", "edits the arguments"),
+    Verdict.ASK: ("?", "yellow", "asks the model"),
+    Verdict.HAND_OVER: ("■", "yellow", "takes it over"),
+}
+_ENDING = {
+    Verdict.EDIT: "edited, and so decided anew",
+    Verdict.ASK: "a question went to the model",
+    Verdict.HAND_OVER: "taken over by a person",
+}
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -151,13 +163,26 @@ def _call(key: str, step: StoryStep, call: StoryCall, *, full: bool) -> Iterator
     if call.why.strip():
         yield Line(f"{key}why", proposed_s, 2, "", "", _quote(call.why, full=full))
     approvals = list(call.approvals)
+    arguments = call.arguments
     for visit in call.visits:
+        if visit.arguments and visit.arguments != arguments:
+            yield Line(
+                f"{key}e{visit.visit}", visit.began_s, 2, "✎", "cyan", _edited(arguments, visit.arguments, full=full)
+            )
+            arguments = visit.arguments
         yield from _visit(f"{key}v{visit.visit}", visit, full=full)
         if visit.status is CallStatus.NEEDS_APPROVAL and approvals:
             approval = approvals.pop(0)
             yield from _approval(f"{key}a{approval.request_id}", approval)
     for approval in approvals:
         yield from _approval(f"{key}a{approval.request_id}", approval)
+
+
+def _edited(before: JsonObject, after: JsonObject, *, full: bool) -> Text:
+    """What people changed of a call."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    parts = [f"{name} {_value(before.get(name), full=full)} → {_value(after.get(name), full=full)}" for name in names]
+    return Text("edited by a person: ", "bold") + Text("; ".join(plain(part) for part in parts))
 
 
 def _visit(key: str, visit: StoryVisit, *, full: bool) -> Iterator[Line]:
@@ -254,7 +279,10 @@ def _approval(key: str, approval: StoryApproval) -> Iterator[Line]:
     waited = ""
     if approval.closed_at_s is not None:
         waited = f" after {span(approval.closed_at_s - approval.opened_at_s)}"
-    said = "left open: the run ended first" if approval.state == "abandoned" else f"{approval.state}{waited}"
+    ending = approval.state if approval.ending is None else _ENDING[approval.ending]
+    said = "left open: the run ended first" if approval.state == "abandoned" else f"{ending}{waited}"
+    if approval.problem:
+        said += f", but the edit cannot be used: {plain(approval.problem)}"
     yield Line(f"{key}end", approval.closed_at_s or approval.opened_at_s, 2, mark, style, Text(said, style))
 
 
@@ -263,13 +291,13 @@ def _vote(key: str, index: int, vote: StoryVote, depth: int) -> Line:
     if vote.verdict is None:
         said = Text("a vote that nobody vouches for")
     else:
-        said = Text.assemble((who, "bold")) + Text(" approves" if vote.verdict is Verdict.APPROVE else " denies")
+        said = Text.assemble((who, "bold")) + Text(f" {_VOTE[vote.verdict][2]}")
         if vote.person and vote.person != who:
             said += Text(f" ({plain(vote.person)})", "dim")
     if vote.reason:
         said += Text(f"  “{plain(vote.reason)}”", "italic")
     if vote.counted:
-        mark, style = ("✓", "green") if vote.verdict is Verdict.APPROVE else ("✗", "red")
+        mark, style, _ = _VOTE[vote.verdict] if vote.verdict else ("-", "dim", "")
         return Line(f"{key}vote{index}", vote.at_s, depth, mark, style, said)
     why = vote.refusal.replace("_", " ")
     return Line(f"{key}vote{index}", vote.at_s, depth, "-", "dim", said + Text(f"  not counted: {why}", "yellow"))

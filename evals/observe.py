@@ -48,7 +48,7 @@ def _visits(step: StoryStep, call: StoryCall) -> Iterator[SeenVisit]:
                 call=call.index,
                 visit=visit.visit,
                 tool=call.tool,
-                arguments=call.arguments,
+                arguments=visit.arguments or call.arguments,
                 status=visit.status,
                 decision=_decision(visit),
             )

@@ -12,34 +12,55 @@ from contracts.call import CallResult, ExecuteTool
 from contracts.canonical import canonical_bytes, digest, digest_bytes
 from contracts.event import AcceptedEvent, EventOrigin, RunRequest
 from contracts.outcome import RunReport
-from contracts.run_activities import CALL_MODEL, CLOSE_RUN, EXECUTE_TOOL, PIN_AGENT, Pinned
+from contracts.run_activities import (
+    CALL_MODEL,
+    CLOSE_RUN,
+    EXECUTE_TOOL,
+    PIN_AGENT,
+    SETTLE_APPROVAL,
+    ApprovalSettled,
+    Pinned,
+    Revised,
+)
 from contracts.turn import CallModel, Calls, ModelTurn
 from contracts.undo import PROPOSE_UNDO
 from contracts.vote import Grant
 from incidents.facts import Activity, Fact, LinkEnded
 from incidents.story import Finding
+from incidents.votes_told import Edit
 
 __all__ = ["compare"]
 
+_NOTHING = "sha256:" + "0" * 64
 _SHORT = 19
 """Characters of a digest that a person compares: its algorithm and twelve digits."""
 
 
 def compare(
-    request: RunRequest, facts: Sequence[Fact], grants: Mapping[tuple[int, int], Sequence[Grant]]
+    request: RunRequest,
+    facts: Sequence[Fact],
+    grants: Mapping[tuple[int, int], Sequence[Grant]],
+    edits: Mapping[str, Edit],
 ) -> tuple[Finding, ...]:
-    """Every recorded value that contradicts another. `grants` by step and call, as the votes gave them."""
-    return tuple(_Comparison(request, grants).of(facts))
+    """Every recorded value that contradicts another.
+
+    `grants` by step and call, and `edits` by request, as the votes gave them.
+    """
+    return tuple(_Comparison(request, grants, edits).of(facts))
 
 
 class _Comparison:
     """What was pinned and proposed so far, which later values must agree with."""
 
-    def __init__(self, request: RunRequest, grants: Mapping[tuple[int, int], Sequence[Grant]]) -> None:
+    def __init__(
+        self, request: RunRequest, grants: Mapping[tuple[int, int], Sequence[Grant]], edits: Mapping[str, Edit]
+    ) -> None:
         self._request = request
         self._grants = grants
+        self._edits = edits
         self._definition: str | None = None
         self._proposed: dict[tuple[int, int], tuple[str, str]] = {}
+        self._revisions: dict[tuple[int, int], int] = {}
         self._report: RunReport | None = None
 
     def of(self, facts: Sequence[Fact]) -> Iterator[Finding]:
@@ -54,6 +75,8 @@ class _Comparison:
                         yield from self._turn(fact)
                     case EXECUTE_TOOL.name:
                         yield from self._visit(fact)
+                    case SETTLE_APPROVAL.name:
+                        yield from self._settled(fact)
                     case CLOSE_RUN.name:
                         self._report = RunReport.model_validate(fact.result)
                     case _:
@@ -87,12 +110,31 @@ class _Comparison:
             yield from _differ(fact, what, control.arguments_digest, digest(content.arguments))
             self._proposed[asked.step, index] = (control.tool, control.arguments_digest)
 
+    def _settled(self, fact: Activity) -> Iterator[Finding]:
+        """A call that people edited: from here on it is what the approver signed."""
+        settled = ApprovalSettled.model_validate(fact.result)
+        edit = self._edits.get(settled.request_id)
+        if settled.revised is None and edit is None:
+            return
+        revised = settled.revised or Revised(revision=1, arguments_digest=_NOTHING, problem="none recorded")
+        if edit is None:
+            yield from _differ(fact, f"edit that ended {settled.request_id}", revised.arguments_digest, "no such vote")
+            return
+        place = (edit.step, edit.call)
+        tool, before = self._proposed.get(place, ("nothing", _NOTHING))
+        what = f"edited arguments of step {edit.step} call {edit.call}"
+        yield from _differ(fact, what, revised.arguments_digest, before if revised.problem else edit.digest)
+        self._proposed[place] = (tool, revised.arguments_digest)
+        self._revisions[place] = revised.revision
+
     def _visit(self, fact: Activity) -> Iterator[Finding]:
         result = CallResult.model_validate(fact.result)
         where = f"step {result.step} call {result.call}"
         tool, arguments = self._proposed.get((result.step, result.call), ("nothing", "nothing"))
         yield from _differ(fact, f"tool of {where}", result.tool, tool)
         yield from _differ(fact, f"arguments digest of {where}", result.arguments_digest, arguments)
+        revision = self._revisions.get((result.step, result.call), 0)
+        yield from _differ(fact, f"edits of {where}", str(result.revision), str(revision))
         yield from _differ(fact, f"arguments of {where}", result.arguments_digest, digest(result.content.arguments))
         if fact.input is not None:
             given = ExecuteTool.model_validate(fact.input)
@@ -116,6 +158,7 @@ class _Comparison:
             visit=result.visit,
             tool=result.tool,
             arguments_digest=result.arguments_digest,
+            revision=result.revision,
             grant=grant,
         )
 

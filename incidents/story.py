@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from contracts.agent import PinnedAgent
 from contracts.base import Digest, JsonObject, Record
 from contracts.call import CallStatus, EffectState
@@ -79,6 +81,10 @@ class StoryApproval(Record):
     state: ApprovalState | Literal["open", "abandoned"]
     """`abandoned`: the run ended before people did."""
     closed_at_s: float | None = None
+    ending: Verdict | None = None
+    """What ended a voided request, if an approver did."""
+    problem: str = ""
+    """Why an edit could not be used."""
 
 
 class StoryVisit(Record):
@@ -96,6 +102,10 @@ class StoryVisit(Record):
     """None while it is under way, and when the activity failed."""
     effect: EffectState | None = None
     limit: str = ""
+    revision: int = 0
+    """How often people had edited the call."""
+    arguments: JsonObject = Field(default_factory=dict)
+    """Of an edited call: what they edited it to."""
     decision: DecisionRecord | None = None
     message: str = ""
     """What the model was told when there is no output."""

@@ -77,7 +77,7 @@ def _told(history: RunHistory, facts: Sequence[Fact]) -> Story:
         report=RunReport.model_validate(ended.result) if ended and ended.how == "completed" else None,
         missing=history.missing,
         contradictions=history.contradictions,
-        findings=compare(request, facts, votes.grants),
+        findings=compare(request, facts, votes.grants, votes.edits),
     )
 
 
@@ -224,6 +224,8 @@ def _visit(fact: Activity) -> tuple[int, int, StoryVisit]:
         status=result.control.status if result else None,
         effect=result.control.effect if result else None,
         limit=result.control.limit if result else "",
+        revision=result.revision if result else given.revision if given else 0,
+        arguments=result.content.arguments if result and result.revision else {},
         decision=result.content.decision if result else None,
         message=result.content.message if result else "",
         output=result.content.output if result else None,

@@ -20,10 +20,26 @@ from incidents.story import Note, StoryApproval, StoryVote
 from policy.votes import read_vote
 from workflows.ballot import Ballot
 
-__all__ = ["VotesTold", "tell_votes"]
+__all__ = ["Edit", "VotesTold", "tell_votes"]
 
 _NEVER_JUDGED = "never_judged"
-_SAID = {Verdict.APPROVE: "approves", Verdict.DENY: "denies"}
+_SAID = {
+    Verdict.APPROVE: "approves",
+    Verdict.DENY: "denies",
+    Verdict.EDIT: "edits",
+    Verdict.ASK: "asks",
+    Verdict.HAND_OVER: "takes over",
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit as an approver signed it."""
+
+    step: int
+    call: int
+    digest: str
+    """Of the edited arguments."""
 
 
 @dataclass
@@ -36,6 +52,8 @@ class VotesTold:
     """By step and call."""
     grants: dict[tuple[int, int], list[Grant]] = field(default_factory=dict[tuple[int, int], list[Grant]])
     """By step and call."""
+    edits: dict[str, Edit] = field(default_factory=dict[str, Edit])
+    """By the request that they ended."""
     strays: list[StoryVote] = field(default_factory=list[StoryVote])
     """Votes for no request of this run."""
     raises: list[Note] = field(default_factory=list[Note])
@@ -51,6 +69,7 @@ class _Asked:
     opened_at_s: float
     settled: ApprovalSettled | None = None
     settled_at_s: float | None = None
+    ending: Verdict | None = None
 
 
 @dataclass
@@ -147,6 +166,11 @@ def _settled(link: _Link, fact: Activity, told: VotesTold) -> None:
     if settled.state == "granted" and link.ballot.verdict(settled.request_id) == "granted":
         key = (asked.about.step, asked.about.call)
         told.grants.setdefault(key, []).append(link.ballot.grant(settled.request_id))
+    ending = link.ballot.ending(settled.request_id) if settled.state == "voided" else None
+    if ending is not None:
+        asked.ending = ending.verdict
+        if ending.edited is not None:
+            told.edits[settled.request_id] = Edit(asked.about.step, asked.about.call, ending.edited)
     link.ballot.close(settled.request_id)
 
 
@@ -203,5 +227,7 @@ def _finish(link: _Link, told: VotesTold, *, over: bool) -> None:
                 votes=tuple(votes.get(request_id, ())),
                 state=asked.settled.state if asked.settled else ("abandoned" if over else "open"),
                 closed_at_s=asked.settled_at_s,
+                ending=asked.ending,
+                problem=asked.settled.revised.problem if asked.settled and asked.settled.revised else "",
             )
         )

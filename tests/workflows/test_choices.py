@@ -6,13 +6,17 @@ from typing import cast
 import pytest
 from temporalio.client import WorkflowHandle
 
+from cli.timeline import timeline
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
+from incidents.history import fetch_history
+from incidents.replay import Same, replay
+from incidents.tell import tell
 from store.approvals import StoredRequest, find_request
 from store.effects import list_effects
-from store.runs import load_transcript, step_lines
+from store.runs import load_transcript
 from tests.installation import TENANT, Installation
 from tests.operating import soon
 from workflows.agent_run import AgentRun
@@ -88,6 +92,11 @@ async def test_an_edited_refund_is_asked_anew_and_runs_as_edited(installation: I
     # One approver is enough here, so the editor may approve what they wrote.
     assert isinstance(await installation.vote(handle, second, "lena"), VoteAccepted)
     assert (await handle.result()).outcome is Outcome.COMPLETED
+    history = await fetch_history(installation.client, handle.id)
+    assert isinstance(await replay(history), Same)
+    shown = "\n".join(line.text.plain for line in timeline(tell(history)))
+    assert "Lena edits the arguments (lena)  “Only the lamp broke”" in shown
+    assert f"edited by a person: amount_minor {change.before} → 20000" in shown
     [refund] = installation.refunds()
     assert (refund["order_id"], refund["amount_minor"]) == ("ORD-1007", 20_000)
     [effect] = [row for row in await list_effects(installation.db, TENANT, handle.id) if row["tool"] == view.tool]
