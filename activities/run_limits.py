@@ -28,6 +28,7 @@ from contracts.limits import (
 from contracts.model import UserMessage
 from policy.limits import Raise, draft_changes, in_words, raise_of
 from policy.moments import still_declared
+from store.accounts import persons_behind
 from store.approvals import StoredRequest, find_request, open_request, request_id_for, settle_request
 from store.limits import LimitChange, RunUsage, change_limits, run_usage
 from store.runs import append_audit, load_run, served_model_of
@@ -95,9 +96,10 @@ async def open_raise(engine: Engine, request: OpenRaise) -> RaiseOpened:
             ):
                 return RaiseOpened(opened=None, refusal="the run's limits were raised as often as limits.yaml allows")
             moments = await request_moments(engine, cursor, request.tenant, requirement, _TIMES)
+            interested = await persons_behind(cursor, request.tenant, cast("list[str]", run["interested"]))
             stored = await open_request(
                 cursor, basis=basis.model_copy(update={"escalations": moments.escalations}), view=view,
-                visit=request.ordinal, interested=tuple(cast("list[str]", run["interested"])), times=moments,
+                visit=request.ordinal, interested=interested, times=moments,
             )  # fmt: skip
             entry = ApprovalAsked(
                 request_id=stored.request_id,

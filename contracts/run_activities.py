@@ -136,6 +136,8 @@ class ApprovalOpened(Record):
     """What may be said to it."""
     editors: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     """Persons who wrote these arguments or a part of them."""
+    interested: tuple[str, ...] = Field(default=(), max_length=50, exclude_if=_is_empty)
+    """Persons who may not decide: those of the run, with whoever their accounts belong to."""
 
 
 ApprovalState = Literal["granted", "denied", "expired", "voided"]

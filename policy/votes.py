@@ -77,7 +77,8 @@ def judge_vote(
 ) -> VoteAccepted | VoteRefused:
     """Whether a vote that `read_vote` verified counts for this request.
 
-    `accepted` are the votes that count already; `interested` the persons who may not decide; `now_s` Unix seconds.
+    `accepted` are the votes that count already; `interested` the persons who may not decide, beside those that the
+    request itself names; `now_s` Unix seconds.
     An approval needs a member of a group that is still short of people, everything else one of any group that was
     asked.
     """
@@ -116,9 +117,10 @@ def _not_theirs(
     vote: Vote, opened: ApprovalOpened, interested: Collection[str], accepted: Sequence[Vote]
 ) -> VoteRefusal | None:
     """Whether somebody else has to say it: for what they are to the run, to the others who voted, to what is asked."""
-    if names_of(vote) & {name.casefold() for name in interested}:
+    if names_of(vote) & {name.casefold() for name in (*interested, *opened.interested)}:
         return VoteRefusal.INTERESTED_PARTY
-    if any(vote.persons & other.persons for other in accepted):
+    # By account as well: one that is said to be another person's meanwhile does not get a second vote.
+    if any(names_of(vote) & names_of(other) for other in accepted):
         return VoteRefusal.SAME_PERSON
     if vote.verdict is Verdict.APPROVE and is_co_author(opened, vote.persons):
         return VoteRefusal.CO_AUTHOR

@@ -1,7 +1,7 @@
 """Local accounts: the embedded default for signing in. A bad password locks, and an unknown user takes as long."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, TypeGuard, get_args
 
@@ -26,6 +26,7 @@ __all__ = [
     "find_account",
     "link_account",
     "list_accounts",
+    "persons_behind",
     "set_password",
     "set_roles",
     "upsert_vouched",
@@ -121,6 +122,20 @@ async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str)
     await cursor.execute("select * from accounts where tenant = %s and username = %s", (tenant, username.lower()))
     row = await cursor.fetchone()
     return _account(row) if row else None
+
+
+async def persons_behind(cursor: AsyncCursor[DictRow], tenant: str, names: Collection[str]) -> tuple[str, ...]:
+    """These names of persons or accounts, and every person whose account or name is among them, as it is now.
+
+    Whoever may not decide may not do so with another account of theirs either.
+    """
+    await cursor.execute(
+        """select distinct person from accounts
+           where tenant = %(tenant)s and (lower(username) = any(%(names)s) or lower(person) = any(%(names)s))
+           order by person limit 20""",
+        {"tenant": tenant, "names": [name.lower() for name in names]},
+    )
+    return tuple(dict.fromkeys((*names, *(str(row["person"]) for row in await cursor.fetchall()))))
 
 
 def approves_as(account: Account | None, person: str, issuer: str | None = None) -> TypeGuard[Account]:

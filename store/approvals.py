@@ -87,6 +87,7 @@ class StoredRequest(Record):
             escalations=basis.escalations if basis else (),
             choices=basis.choices if basis else (Verdict.DENY, Verdict.HAND_OVER),
             editors=basis.editors if basis else (),
+            interested=self.interested,
         )
 
 

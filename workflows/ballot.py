@@ -73,7 +73,8 @@ class Ballot:
             self._counted[opened.request_id] = []
         early, self._early = self._early, []
         for vote, signed in early:
-            self._judge(vote, signed, now_s)
+            if vote.decision_id not in self._answers:
+                self._judge(vote, signed, now_s)
 
     def close(self, request_id: str) -> None:
         """No vote on this request counts any more."""
@@ -122,11 +123,7 @@ class Ballot:
     def _judge(self, vote: Vote, signed: SignedVote, now_s: float) -> None:
         opened = self._open.get(vote.request_id)
         if opened is None:
-            known = vote.request_id in self._counted
-            if not known and self._opening and len(self._early) < MAX_EARLY_VOTES:
-                self._early.append((vote, signed))
-                return
-            self._refuse(vote, VoteRefusal.REQUEST_CLOSED if known else VoteRefusal.UNKNOWN_REQUEST)
+            self._set_aside(vote, signed)
             return
         if vote.verdict is not Verdict.DENY and self.ending(vote.request_id) is not None:
             self._refuse(vote, VoteRefusal.REQUEST_CLOSED)  # of two at once the first stands, but for a denial
@@ -145,6 +142,20 @@ class Ballot:
             self._answers[vote.decision_id] = verdict
         else:
             self._refuse(vote, verdict.refusal)
+
+    def _set_aside(self, vote: Vote, signed: SignedVote) -> None:
+        """Keep a vote that may be on the request that is being opened; refuse any other.
+
+        Old votes sent again must not take the room of real ones: each is kept once, and none of another run.
+        """
+        if vote.request_id in self._counted:
+            self._refuse(vote, VoteRefusal.REQUEST_CLOSED)
+        elif (vote.tenant, vote.run_id) != (self._tenant, self._run_id):
+            self._refuse(vote, VoteRefusal.WRONG_RUN)
+        elif not self._opening or len(self._early) >= MAX_EARLY_VOTES:
+            self._refuse(vote, VoteRefusal.UNKNOWN_REQUEST)
+        elif all(other.decision_id != vote.decision_id for other, _ in self._early):
+            self._early.append((vote, signed))
 
     def _refuse(self, vote: Vote | None, refusal: VoteRefusal) -> None:
         self.refused += 1
