@@ -15,6 +15,7 @@ from contracts.base import Digest, Record
 from contracts.canonical import opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
+from store.accounts import persons_behind
 from store.approvals import StoredRequest, find_request
 from store.attention import note_decision
 from store.decoys import end_decoy
@@ -125,7 +126,7 @@ async def _cast(
         opened=request.opened(),
         run_id=request.run_id,
         tenant=request.tenant,
-        interested=request.interested,
+        interested=await persons_behind(cursor, request.tenant, request.interested),
         accepted=[other for other in readings if isinstance(other, Vote)],
         now_s=request.read_at.timestamp(),
     )
