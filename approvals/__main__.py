@@ -3,13 +3,27 @@
 import logging
 import signal
 import sys
+from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
+from typing_extensions import override
 
 from approvals.app import create_app
 from settings import SettingsError, get_settings
 
 GRACE_S = 10
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of open pages first: it waits for every answer that is under way."""
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.services.live.close()
+        super().handle_exit(sig, frame)
 
 
 def main() -> int:
@@ -25,7 +39,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the process has nothing else to say it with
         return 2
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             host=settings.web_host,

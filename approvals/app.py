@@ -14,14 +14,17 @@ from approvals import (
     api,
     api_account,
     api_lists,
+    delegation_pages,
     doubt_pages,
     emergency_pages,
     inbox_pages,
+    live_pages,
     packet_pages,
     pages,
     review_pages,
     run_pages,
     sign_in,
+    step_pages,
     stop_api,
     stop_pages,
 )
@@ -30,6 +33,7 @@ from approvals.assets import Assets
 from approvals.dispatch import Dispatcher
 from approvals.dispatch_commands import CommandDispatcher
 from approvals.guard import Guard, allowed_origins
+from approvals.live import LiveDesk
 from approvals.oidc import OidcDesk
 from approvals.problems import add_problems
 from approvals.run_line import RunLine
@@ -41,6 +45,7 @@ from settings import Settings, SettingsError
 from settings.sign_in import load_sign_in
 from settings.temporal import connect
 from settings.tenants import load_tenants
+from settings.watched_limits import WatchedLimits
 from store.database import Database, StoreDown
 
 __all__ = ["create_app"]
@@ -57,10 +62,11 @@ def create_app(settings: Settings) -> FastAPI:
     dispatch_database = Database(settings.database_address(), role=settings.dispatch_role, max_connections=4)
     runs = RunLine(lambda: connect(settings), task_queue=settings.temporal_task_queue)
     secret = read_secret(settings.session_secret_file)
+    desk = SessionDesk(database, secret, is_https=is_https)
     services = Services(
         database=database,
         signer=VoteSigner.of(settings),
-        desk=SessionDesk(database, secret, is_https=is_https),
+        desk=desk,
         oidc=OidcDesk(
             load_sign_in(settings.sign_in_file),
             folder=settings.sign_in_file.parent,
@@ -72,6 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
         tries_by_address=Throttle(limit=100, window_s=_WINDOW_S),
         tries_by_account=Throttle(limit=15, window_s=_WINDOW_S),
         tenants=load_tenants(settings.tenants_file),
+        limits=WatchedLimits(settings.limits_file),
+        live=LiveDesk(database, desk),
         reviews_file=settings.reviews_file,
     )
 
@@ -85,11 +93,14 @@ def create_app(settings: Settings) -> FastAPI:
             commands = CommandDispatcher(database, dispatch_database, runs, services.signer)
             commanding = asyncio.create_task(commands.run(), name="dispatch commands")
             commanding.add_done_callback(_report)
+            telling = asyncio.create_task(services.live.run(), name="tell open pages")
+            telling.add_done_callback(_report)
             publishing = asyncio.create_task(_publish_keys(services.signer, database), name="publish vote keys")
             try:
                 yield
             finally:
                 publishing.cancel()
+                telling.cancel()
                 dispatcher.stop()
                 commands.stop()
                 await asyncio.gather(dispatching, commanding, return_exceptions=True)
@@ -105,11 +116,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
     routers = (
+        live_pages.router,
         pages.router,
         inbox_pages.router,
         stop_pages.router,
         emergency_pages.router,
+        delegation_pages.pages,
+        delegation_pages.api,
         run_pages.router,
+        step_pages.router,
         sign_in.router,
         api_account.router,
         api_lists.router,

@@ -68,6 +68,9 @@ class RequestView(Record):
     votes: tuple[StoredVote, ...]
     opened: str
     opened_ago: str
+    read: str
+    """When the page was made."""
+    read_iso: str
     view: ApprovalView | None
     """What is shown; None when the stored view is damaged: then it can only be denied."""
     headline: str
@@ -137,6 +140,8 @@ def present(request: StoredRequest, votes: Sequence[StoredVote], *, now: datetim
         votes=tuple(votes),
         opened=at(request.opened_at),
         opened_ago=duration(now - request.opened_at),
+        read=at(now),
+        read_iso=now.isoformat(),
         view=view,
         headline=headline(view.tool_description, view.tool) if view else request.tool,
         amount=money_words(view.money_minor, view.currency) if view else "",

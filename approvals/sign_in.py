@@ -64,7 +64,7 @@ async def sign_in(
     if isinstance(account, str):
         values = {"next": safe_next(after), "problem": account, "tenant": tenant, "username": username}
         return _page(services, values, 429 if account == TOO_MANY else 401)
-    await services.desk.end(services.desk.token_of(request))
+    await _end(services, services.desk.token_of(request))
     response = RedirectResponse(safe_next(after), 303)
     services.desk.give(response, await services.desk.start(account))
     return response
@@ -97,7 +97,7 @@ async def finish_elsewhere(services: Parts, request: Request) -> Response:
     account = await _account_of(services, found)
     if account is None:
         return _refused(services, "Your account is disabled here. Ask an administrator.", "")
-    await services.desk.end(services.desk.token_of(request))
+    await _end(services, services.desk.token_of(request))
     response = RedirectResponse(safe_next(found.next), 303)
     services.desk.drop(response)
     at = datetime.fromtimestamp(found.authenticated_at, UTC)
@@ -128,6 +128,11 @@ def _refused(services: Services, problem: str, after: str) -> Response:
     return response
 
 
+async def _end(services: Services, token: str | None) -> None:
+    await services.desk.end(token)
+    services.live.end_session(token)
+
+
 def _page(services: Services, values: Mapping[str, object], status: int = 200) -> Response:
     listed = {tenant: found.label for tenant, found in services.oidc.providers.items() if found.listed}
     return services.assets.page("sign_in.html", {**values, "providers": listed}, status)
@@ -136,7 +141,7 @@ def _page(services: Services, values: Mapping[str, object], status: int = 200) -
 @router.post("/sign-out")
 async def sign_out(services: Parts, visitor: Annotated[Visitor, Depends(PostNeeds(None))]) -> Response:
     """End the session on the server and in the browser."""
-    await services.desk.end(visitor.token)
+    await _end(services, visitor.token)
     response = RedirectResponse("/sign-in", 303)
     services.desk.take(response)
     return response

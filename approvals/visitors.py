@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from store.accounts import Account
 from store.approval_lists import Reader
 from store.database import Database
 from store.emergencies import open_emergencies
+from store.live import live_sessions
 from store.sessions import ABSOLUTE, StoredSession, add_session, end_session, find_session
 
 __all__ = ["SessionDesk", "Visitor", "read_secret"]
@@ -127,6 +129,12 @@ class SessionDesk:
         if token is not None and parts is not None:
             async with self._database.tenant(parts[1]) as cursor:
                 await end_session(cursor, parts[1], _hash(token))
+
+    async def still_hold(self, tenant: str, tokens: Collection[str]) -> set[str]:
+        """Which of these sessions still hold and may look, without using them."""
+        hashes = {_hash(token): token for token in tokens}
+        async with self._database.tenant(tenant) as cursor:
+            return {hashes[found] for found in await live_sessions(cursor, tenant, list(hashes))}
 
     def token_of(self, request: Request) -> str | None:
         """The token in the browser's cookie."""
