@@ -18,6 +18,7 @@ from store.accounts import LOCAL_ISSUER
 from store.approvals import find_request
 from store.attention import note_views
 from store.budgets import budgets_of
+from store.decoy_runs import stand_in
 from store.decoys import find_decoy
 from store.earlier import earlier_requests
 from store.sessions import StoredSession
@@ -90,6 +91,8 @@ async def _budget(cursor: AsyncCursor[DictRow], services: Services, page: Reques
         return ()
     limits = services.limits.current().tenant(view.tenant)
     now = await budgets_of(cursor, tenant=view.tenant, run_id=view.run_id, tool=view.tool, zone=limits.timezone)
+    if now is None and (real := await stand_in(cursor, view.tenant, view.run_id)) is not None:
+        now = await budgets_of(cursor, tenant=view.tenant, run_id=real.run_id, tool=view.tool, zone=limits.timezone)
     if now is None:
         return ()
     return budget_lines(now, limits, tool=view.tool, money_minor=view.money_minor, currency=view.currency)

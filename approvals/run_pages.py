@@ -17,7 +17,7 @@ from approvals.words import ORDER_REFUSALS, amount, at, duration
 from contracts.outcome import RunReport
 from store.attention import people_seconds
 from store.commands import commands_of
-from store.decoys import run_of_decoy
+from store.decoy_runs import run_of_decoy
 from store.packet_ratings import ratings_of
 from store.pauses import halted_by, open_pause
 from store.run_reads import log_read, reads_of

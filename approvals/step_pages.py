@@ -11,6 +11,7 @@ from approvals.roles import PageNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import at
+from store.decoy_runs import run_of_decoy, steps_of_decoy
 from store.run_reads import log_read
 from store.run_steps import MAX_STEPS, messages_of
 from store.runs import load_run
@@ -28,12 +29,14 @@ async def show_steps(
     first: Annotated[int, Query(ge=0, le=100_000)] = 0,
 ) -> Response:
     """A page of steps. Who looked is written down, as for the run itself."""
-    run = await load_run(services.database, visitor.tenant, run_id)
-    if run is None:
-        raise HTTPException(404)
     session = visitor.session
+    real = await load_run(services.database, visitor.tenant, run_id)
     async with services.database.tenant(visitor.tenant) as cursor:
-        messages = await messages_of(cursor, visitor.tenant, run_id, first_step=first)
+        run = real or await run_of_decoy(cursor, visitor.tenant, run_id)
+        if run is None:
+            raise HTTPException(404)
+        steps_of = messages_of if real else steps_of_decoy
+        messages = await steps_of(cursor, visitor.tenant, run_id, first_step=first)
         await log_read(
             cursor, tenant=visitor.tenant, run_id=run_id, reader=session.username, person=session.person, via="page",
             what="steps",

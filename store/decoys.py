@@ -8,14 +8,14 @@ that there is nothing that could be carried anywhere.
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal, LiteralString, cast
+from typing import Literal, LiteralString
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from contracts.agent import ApprovalTimes
 from contracts.approval import ApprovalBasis, ApprovalView
-from contracts.base import JsonObject, Record
+from contracts.base import Record
 from contracts.canonical import digest, opaque_id
 from contracts.vote import Verdict, Vote
 from store.approvals import StoredRequest, find_request, open_request
@@ -34,7 +34,6 @@ __all__ = [
     "open_decoys",
     "plant_decoy",
     "recent_requests",
-    "run_of_decoy",
     "were_asked_lately",
 ]
 
@@ -265,29 +264,6 @@ async def find_decoy(cursor: Cursor, tenant: str, request_id: str) -> Decoy | No
     await cursor.execute("select * from decoys where tenant = %s and request_id = %s", (tenant, request_id))
     row = await cursor.fetchone()
     return _decoy(row) if row else None
-
-
-async def run_of_decoy(cursor: Cursor, tenant: str, run_id: str) -> JsonObject | None:
-    """What the page of the run shows that a waiting test request names: as of any run that waits for people."""
-    await cursor.execute(
-        """select r.view, r.opened_at from decoys d join approval_requests r using (tenant, request_id)
-           where d.tenant = %s and d.run_id = %s and d.ended_at is null""",
-        (tenant, run_id),
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    view = ApprovalView.model_validate_json(row["view"])
-    shown: dict[str, object] = {
-        "run_id": run_id,
-        "agent": view.agent,
-        "agent_version": view.agent_version,
-        "goal": view.asked_by.partition("started by ")[2] or view.asked_by,
-        "on_behalf_of": view.on_behalf_of,
-        "opened_at": row["opened_at"],
-        **dict.fromkeys(("outcome", "reason", "report", "closed_at", "parent_run_id")),
-    }
-    return cast("JsonObject", shown)
 
 
 async def open_decoys(cursor: Cursor, tenant: str) -> tuple[Decoy, ...]:
