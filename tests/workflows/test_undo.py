@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from activities.undo_plan import make_plan
 from contracts.base import JsonObject
 from contracts.call import EffectState
 from contracts.canonical import digest, run_id_for
 from contracts.outcome import Outcome, OutcomeReason, RunReport
+from contracts.snapshot import RunSnapshot
 from contracts.undo import UNDO_PLANNER, UndoPlan, undo_identity_of
 from contracts.vote import Verdict
 from incidents.history import fetch_history
@@ -25,6 +26,7 @@ from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import PASSWORD, TENANT, Installation, installed
 from workers.run_worker import run_worker
+from workers.sweeper import Sweeper
 from workers.undo_runs import start_undo
 from workflows.agent_run import AgentRun
 
@@ -46,7 +48,13 @@ async def plan_for(installation: Installation, run_id: str, step: int | None = N
 
 
 async def ordered(
-    installation: Installation, of_run: str, step: int | None = None, *, number: int = 0, plan: UndoPlan | None = None
+    installation: Installation,
+    of_run: str,
+    step: int | None = None,
+    *,
+    number: int = 0,
+    plan: UndoPlan | None = None,
+    start: bool = True,
 ) -> tuple[Handle, UndoOrder]:
     """An order of Ulla, who may undo, and its run."""
     async with installation.db.tenant(TENANT) as cursor:
@@ -66,7 +74,8 @@ async def ordered(
     assert await order_undo(installation.db, new) == "ordered"
     order = await find_order(installation.db, TENANT, run_id)
     assert order is not None
-    await start_undo(installation.client, installation.settings.temporal_task_queue, order, store_wait_s=20)
+    if start:
+        await start_undo(installation.client, installation.settings.temporal_task_queue, order, store_wait_s=20)
     return installation.client.get_workflow_handle_for(AgentRun.run, run_id), order
 
 
@@ -206,3 +215,44 @@ async def test_the_history_of_an_undo_run_tells_and_replays(installation: Instal
     assert {turn.served_model for step in story.steps for turn in step.turns} == {UNDO_PLANNER}
     assert story.findings == ()
     assert isinstance(await replay(history), Same)
+
+
+@pytest.mark.req("T5", "D1")
+async def test_an_order_whose_giver_died_is_started_by_a_sweeper(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    undo, _ = await ordered(installation, handle.id, start=False)
+    sweeper = Sweeper(installation.engine, installation.client, lambda: [TENANT], look_every_s=0)
+    assert (await sweeper.sweep(TENANT)).started == 1
+    assert (await sweeper.sweep(TENANT)).started == 0
+    await installation.vote(undo, await installation.open_request(undo), "lena")
+    assert (await undo.result()).outcome is Outcome.COMPLETED
+    assert [refund["status"] for refund in installation.refunds()] == ["reversed"]
+
+
+@pytest.mark.req("T5", "T4")
+async def test_of_two_orders_of_one_plan_one_has_an_effect(installation: Installation) -> None:
+    handle = await finished_run(installation)
+    plan = await plan_for(installation, handle.id)
+    one, _ = await ordered(installation, handle.id, number=0, plan=plan)
+    other, _ = await ordered(installation, handle.id, number=1, plan=plan)
+    asked = [(undo, await installation.open_request(undo)) for undo in (one, other)]
+    for undo, request in asked:
+        await installation.vote(undo, request, "lena")
+    await answer_until_it_ends(installation, one)
+    await answer_until_it_ends(installation, other)
+    entries = [*await ledger(installation, one.id), *await ledger(installation, other.id)]
+    assert entries.count(("payments.reverse_refund", EffectState.SUCCEEDED)) == 1
+    assert [refund["status"] for refund in installation.refunds()] == ["reversed"]
+
+
+async def answer_until_it_ends(installation: Installation, undo: Handle) -> None:
+    """Deny whatever is asked from now on."""
+
+    async def ended() -> bool:
+        return (await undo.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+    while not await ended():
+        snapshot: RunSnapshot = await undo.query(AgentRun.snapshot)
+        if snapshot.open_requests:
+            request = await installation.open_request(undo)
+            await installation.vote(undo, request, "lena", verdict=Verdict.DENY, reason="it is done")
