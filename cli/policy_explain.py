@@ -101,7 +101,8 @@ def explained(
     """Everything that one screen shows."""
     granted = recorded.record.granted if recorded.record else ()
     persons = recorded.record.approvers if recorded.record else 0
-    now = decide(bundle, recorded.request, granted=granted, approvers=persons)
+    kind = recorded.record.grant_kind if recorded.record else "people"
+    now = decide(bundle, recorded.request, granted=granted, approvers=persons, kind=kind)
     record = recorded.record or now
     then, today = record.decision, now.decision
     changed = (then.kind, _asked(then), _ids(then)) != (today.kind, _asked(today), _ids(today))
@@ -125,7 +126,7 @@ def explained(
                 errors=step.answer.errors,
                 principals=step.answer.principals,
             )
-            for step in tried(bundle, recorded.request, granted=granted, approvers=persons)
+            for step in tried(bundle, recorded.request, granted=granted, approvers=persons, kind=kind)
         ),
         now=today if current else None,
         changed=changed,

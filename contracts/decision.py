@@ -12,12 +12,14 @@ __all__ = [
     "Decision",
     "DecisionRecord",
     "Denied",
+    "GrantKind",
     "GroupCount",
     "NeedsApproval",
     "NeedsCheck",
     "PrincipalVerdict",
     "Reason",
     "Requirement",
+    "StandingUse",
 ]
 
 
@@ -128,6 +130,19 @@ class NeedsCheck(Record):
 Decision = Annotated[Allowed | Denied | NeedsApproval | NeedsCheck, Field(discriminator="kind")]
 
 
+GrantKind = Literal["people", "standing"]
+"""Whether people were asked about this very call, or had agreed beforehand; `context.grant_kind` of policies."""
+
+
+class StandingUse(Record):
+    """The standing approval that a grant came from."""
+
+    standing_id: str
+    number: int = Field(ge=1)
+    """Which of its uses this is, if the call is admitted."""
+    max_uses: int
+
+
 class DecisionRecord(Record):
     """A decision with everything that it was decided on."""
 
@@ -136,8 +151,15 @@ class DecisionRecord(Record):
     """Rungs that a presented grant satisfied; empty without a grant."""
     approvers: int = Field(default=0, exclude_if=_is_empty)
     """Distinct persons of that grant."""
+    standing: StandingUse | None = Field(default=None, exclude_if=_is_empty)
+    """Of a grant that came from a standing approval, not from people who were asked."""
     decision: Decision
     bundle_digest: Digest
     """Digest of policies, schema and ladder that decided."""
     principals: tuple[PrincipalVerdict, ...] = Field(default=(), exclude_if=_is_empty)
     """The agent's verdict and the user's, when it acts for one."""
+
+    @property
+    def grant_kind(self) -> GrantKind:
+        """Where the presented grant came from."""
+        return "standing" if self.standing else "people"

@@ -81,6 +81,8 @@ class Bundle:
     """What raises the tier of a call."""
     sees_the_day: bool = True
     """Whether a policy looks at what was counted over the tenant's day: then every call is counted there."""
+    permits: frozenset[str] = frozenset()
+    """`@id` of every policy that permits; all others forbid, or forbid until people agree."""
 
     def reasons(self, policies: tuple[str, ...]) -> tuple[Reason, ...]:
         """Determining policies with their reasons for people."""
@@ -130,6 +132,9 @@ def build_bundle(
         },
         overlays={tenant: CedarEngine(f"{text}\n{_UNLESS_FORBIDDEN}", schema) for tenant, text in overlays.items()},
         tiers=tiers,
+        permits=frozenset(
+            policy.id for text in files.values() for policy in policies_of(text) if policy.effect == "permit"
+        ),
         sees_the_day=any(_DAY.search(text) for text in (*files.values(), *overlays.values())),
     )
 

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import cedarpy
 
 from contracts.base import JsonObject, Record
-from contracts.decision import AuthorizationRequest
+from contracts.decision import AuthorizationRequest, GrantKind
 from policy.cedar_text import CedarPolicy, cedar_policies
 
 __all__ = ["CedarEngine", "Evaluation", "PolicyEngine", "agent_of", "entity_id", "entity_name"]
@@ -31,9 +31,14 @@ class PolicyEngine(Protocol):
     """Anything that can evaluate a request against the policies that it was built from."""
 
     def evaluate(
-        self, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
+        self,
+        request: AuthorizationRequest,
+        granted: Sequence[str],
+        approvers: int,
+        checked: Sequence[str] = (),
+        kind: GrantKind = "people",
     ) -> Evaluation:
-        """Evaluate with these rungs of the ladder granted by that many persons, and these checks passed."""
+        """Evaluate with these rungs of the ladder granted by that many persons so, and these checks passed."""
         ...
 
 
@@ -71,13 +76,23 @@ class CedarEngine:
         self._last: dict[str, _Asked] = {}
 
     def evaluate(
-        self, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
+        self,
+        request: AuthorizationRequest,
+        granted: Sequence[str],
+        approvers: int,
+        checked: Sequence[str] = (),
+        kind: GrantKind = "people",
     ) -> Evaluation:
         """See `PolicyEngine`. Cedar itself skips a forbid that errors: any diagnostics error is a denial here."""
-        grant: JsonObject = {"granted": [*granted], "approvers": approvers, "checked": [*checked]}
+        grant: JsonObject = {
+            "granted": [*granted],
+            "approvers": approvers,
+            "grant_kind": kind if granted or approvers else "none",
+            "checked": [*checked],
+        }
         try:
-            kind = request.principal.partition("::")[0]
-            known = self._last.get(kind)
+            principal = request.principal.partition("::")[0]
+            known = self._last.get(principal)
             if known is not None and _is_same(known.request, request):
                 return _authorized(known, {**known.context, **grant}, None)
             asked = self._asked(request)
@@ -86,8 +101,8 @@ class CedarEngine:
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of native code is no Exception; nothing is allowed
             return Evaluation(allowed=False, policies=(), errors=(f"{type(error).__name__}: {error}",))
-        if not found.errors and kind in _PRINCIPALS:
-            self._last[kind] = asked
+        if not found.errors and principal in _PRINCIPALS:
+            self._last[principal] = asked
         return found
 
     def _asked(self, request: AuthorizationRequest) -> _Asked:

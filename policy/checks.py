@@ -2,7 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from contracts.decision import Allowed, AuthorizationRequest, DecisionRecord, Denied, NeedsApproval, NeedsCheck, Reason
+from contracts.decision import (
+    Allowed,
+    AuthorizationRequest,
+    DecisionRecord,
+    Denied,
+    GrantKind,
+    NeedsApproval,
+    NeedsCheck,
+    Reason,
+)
 from policy.bundle import Bundle
 from policy.decide import decide
 
@@ -18,6 +27,7 @@ def decide_with_checks(
     failed: Mapping[str, str] | None = None,
     granted: Sequence[str] = (),
     approvers: int = 0,
+    kind: GrantKind = "people",
 ) -> DecisionRecord:
     """Decide a call of an agent that declares checks.
 
@@ -29,6 +39,7 @@ def decide_with_checks(
         failed: those that said no, with their reasons.
         granted: rungs that the presented grant satisfies.
         approvers: how many distinct persons the presented grant has.
+        kind: where the presented grant comes from.
 
     Returns:
         As `decide`; `needs_check` where the checks not made yet would bring the call further than people alone can; a
@@ -36,18 +47,19 @@ def decide_with_checks(
     """
     failed = failed or {}
     done = sorted(passed)
-    held = decide(bundle, request, granted=granted, approvers=approvers, checked=done)
+    held = decide(bundle, request, granted=granted, approvers=approvers, checked=done, kind=kind)
     open_checks = sorted(set(declared) - set(done))
     if held.decision.kind == "allow" or not open_checks:
         return held
-    best = decide(bundle, request, granted=granted, approvers=approvers, checked=[*done, *open_checks])
+    best = decide(bundle, request, granted=granted, approvers=approvers, checked=[*done, *open_checks], kind=kind)
     if _cost(bundle, best) >= _cost(bundle, held):
         return held
     needed = open_checks
     for name in open_checks:
         fewer = [other for other in needed if other != name]
         if _cost(
-            bundle, decide(bundle, request, granted=granted, approvers=approvers, checked=[*done, *fewer])
+            bundle,
+            decide(bundle, request, granted=granted, approvers=approvers, checked=[*done, *fewer], kind=kind),
         ) == _cost(bundle, best):
             needed = fewer
     refused = [name for name in needed if name in failed]

@@ -9,6 +9,7 @@ from contracts.decision import (
     Decision,
     DecisionRecord,
     Denied,
+    GrantKind,
     NeedsApproval,
     PrincipalVerdict,
     Requirement,
@@ -50,6 +51,7 @@ def decide(
     granted: Sequence[str] = (),
     approvers: int = 0,
     checked: Sequence[str] = (),
+    kind: GrantKind = "people",
 ) -> DecisionRecord:
     """Decide a call.
 
@@ -59,11 +61,12 @@ def decide(
         granted: rungs that the presented grant satisfies; empty without one.
         approvers: how many distinct persons the presented grant has.
         checked: checks that the call has passed.
+        kind: where the presented grant comes from.
 
     Returns:
         `allow`; `deny` when no rung of the ladder would help; else `needs_approval` with the lowest rung that would.
     """
-    steps = tried(bundle, request, granted=granted, approvers=approvers, checked=checked)
+    steps = tried(bundle, request, granted=granted, approvers=approvers, checked=checked, kind=kind)
     held, last = steps[0].answer, steps[-1]
     decision: Decision
     if last.answer.allowed and last.rung is None:
@@ -93,9 +96,10 @@ def tried(
     granted: Sequence[str] = (),
     approvers: int = 0,
     checked: Sequence[str] = (),
+    kind: GrantKind = "people",
 ) -> list[Tried]:
     """What is held, then each rung in ascending order, until one allows or an evaluation fails."""
-    steps = [Tried(None, ask(bundle, request, granted, approvers, checked))]
+    steps = [Tried(None, ask(bundle, request, granted, approvers, checked, kind))]
     for rung in bundle.ladder.rungs:
         if steps[-1].answer.allowed or steps[-1].answer.errors:
             break
@@ -104,19 +108,24 @@ def tried(
 
 
 def ask(
-    bundle: Bundle, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
+    bundle: Bundle,
+    request: AuthorizationRequest,
+    granted: Sequence[str],
+    approvers: int,
+    checked: Sequence[str] = (),
+    kind: GrantKind = "people",
 ) -> Answer:
     """Put a request to every policy that has a say; all must allow it.
 
     The organisation's and the agent's policies and the tenant's overlay, asked of the agent and of the user whom it
     acts for.
     """
-    found = _of_principal(bundle, request, granted, approvers, checked)
+    found = _of_principal(bundle, request, granted, approvers, checked, kind)
     if not request.user:
         return Answer(found.allowed, found.policies, found.errors, ())
     # It shares the context: the engine knows it again up the ladder.
     acting = request.model_copy(update={"principal": request.user})
-    both = (found, _of_principal(bundle, acting, granted, approvers, checked))
+    both = (found, _of_principal(bundle, acting, granted, approvers, checked, kind))
     allowed = all(one.allowed for one in both)
     deciding = both if allowed else [one for one in both if not one.allowed]
     return Answer(
@@ -131,11 +140,16 @@ def ask(
 
 
 def _of_principal(
-    bundle: Bundle, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str]
+    bundle: Bundle,
+    request: AuthorizationRequest,
+    granted: Sequence[str],
+    approvers: int,
+    checked: Sequence[str],
+    kind: GrantKind,
 ) -> Evaluation:
-    main = bundle.engine.evaluate(request, granted, approvers, checked)
+    main = bundle.engine.evaluate(request, granted, approvers, checked, kind)
     overlay = bundle.overlays.get(str(request.context.get("tenant")))
-    narrowed = overlay.evaluate(request, granted, approvers, checked) if overlay is not None else _SILENT
+    narrowed = overlay.evaluate(request, granted, approvers, checked, kind) if overlay is not None else _SILENT
     # Whatever an engine says of it: an evaluation that failed allows nothing.
     errors = (*main.errors, *narrowed.errors)
     if narrowed.allowed:

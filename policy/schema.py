@@ -31,6 +31,7 @@ _CONTEXT = {
     "tier_because": "Set<String>",
     "granted": "Set<String>",
     "approvers": "Long",
+    "grant_kind": "String",
     "checked": "Set<String>",
     "break_glass": "Set<String>",
     "outgoing": "Set<String>",

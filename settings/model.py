@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Limits: what a tenant and its agents may use in a day, rates and destinations of tools. Read when it changes."""
     break_glass_file: FilePath = ROOT / "settings" / "break_glass.yaml"
     """Emergencies that may be declared, and what each of them lifts."""
+    standing_file: FilePath = ROOT / "settings" / "standing.yaml"
+    """Standing approvals that may be proposed, and how much the greatest of them may cover."""
     reviews_file: FilePath = ROOT / "settings" / "reviews.yaml"
     """Review after the fact: which effects are drawn, how decisions are watched, who gets test requests."""
     output_rules_file: FilePath = ROOT / "settings" / "output_rules.yaml"

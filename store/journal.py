@@ -214,6 +214,8 @@ class AdmissionRequest:
     """Whether the tool has a rate, is counted by day, or moves money."""
     effect: JsonObject | None = None
     """Of a write: the ledger's columns."""
+    standing: JsonObject | None = None
+    """Of a call under a standing approval: what was verified of it, as `store/sql/81_standing.sql` counts it."""
 
 
 async def admit_call(db: Database, key: CallKey, request: AdmissionRequest) -> Admission:
@@ -221,12 +223,14 @@ async def admit_call(db: Database, key: CallKey, request: AdmissionRequest) -> A
     text, size = request.message or (None, None)
     seen = request.decided_on.model_dump_json() if request.decided_on else None
     effect = json.dumps(request.effect) if request.effect is not None else None
+    standing = json.dumps(request.standing) if request.standing is not None else None
     row = await db.call(
         """select * from admit_call(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-               %s)""",
+               %s, %s)""",
         (key.tenant, key.run_id, key.step, key.call, key.visit, request.agent, request.tool, request.version,
          request.agent_version, request.repeated, request.verdict, request.control, text, size, request.audit,
-         request.limit_tool_calls, request.limit_retries, request.wall_s, request.limits, seen, request.rated, effect),
+         request.limit_tool_calls, request.limit_retries, request.wall_s, request.limits, seen, request.rated, effect,
+         standing),
     )  # fmt: skip
     return Admission(
         kind=row["kind"],

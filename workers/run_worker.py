@@ -23,6 +23,7 @@ from activities.services import Services
 from settings import Settings
 from settings.break_glass import load_break_glass
 from settings.notify import load_notify
+from settings.standing import load_standing
 from store.database import Database
 from workflows.sandbox import WORKFLOWS, sandbox
 
@@ -49,6 +50,7 @@ async def open_engine(settings: Settings) -> AsyncGenerator[Engine]:
     outgoing = OutgoingRules(settings.output_rules_file)
     outgoing.current()
     load_break_glass(settings.break_glass_file)
+    load_standing(settings.standing_file)
     services = Services({name: entry.url for name, entry in settings.services.items()})
     credentials = Issuers.of(settings)
     database = Database(settings.database_address(), role=settings.database_role, max_connections=20)

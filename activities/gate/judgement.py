@@ -2,31 +2,27 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
 from pydantic import ValidationError
 
 from activities.emergencies import lifted
 from activities.engine import Engine
+from activities.gate.presented import Held, check_grant
 from activities.gate.visit import Visit
-from activities.grants import Counted, count_votes
 from activities.outgoing import outgoing_of
+from activities.standing import StandingGrant, standing_grant
 from contracts.agent import Stage
-from contracts.approval import ApprovalBasis
 from contracts.call import EffectState
-from contracts.canonical import digest
-from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, NeedsApproval
+from contracts.decision import AuthorizationRequest, DecisionRecord, Denied, GrantKind
 from contracts.outgoing import Outgoing
 from contracts.tool import Tool
-from contracts.vote import Grant
 from policy.bundle import Bundle, BundleError
 from policy.checks import decide_with_checks
 from policy.decide import decide
-from policy.moments import still_declared
 from policy.provenance import Trace
 from policy.request import CallFacts, UserFacts, authorization_request
-from policy.votes import satisfied
 from store.accounts import find_account
-from store.approvals import find_request
 from store.checks import verdicts_of
 
 __all__ = ["Judgement", "judge"]
@@ -45,6 +41,8 @@ class Judgement:
     """Why a presented grant does not hold; empty when it holds or none was presented."""
     request_id: str | None = None
     """The approval request whose grant was used."""
+    standing: StandingGrant | None = None
+    """The standing approval that stood for people."""
     sees_the_day: bool = False
     """Whether a policy that decided may have looked at what the tenant's day has counted."""
 
@@ -71,13 +69,22 @@ async def judge(engine: Engine, visit: Visit, tool: Tool, *, repeated: bool) -> 
             facts = facts.model_copy(update={"break_glass": lifts})
             request = authorization_request(facts, visit.agent, tool, visit.arguments, traces, bundle.tiers)
             record = await _decided(engine, visit, bundle, request)
-    if visit.request.grant is None or record.decision.kind != "needs_approval":
-        return Judgement(record, traces, sees_the_day=bundle.sees_the_day)
     asked = record.decision
-    void, rungs, persons = await _check_grant(engine, visit, bundle, asked, visit.request.grant)
-    if void:
-        return Judgement(record, traces, void=void, sees_the_day=bundle.sees_the_day)
-    granted = await _decided(engine, visit, bundle, request, rungs, persons)
+    if asked.kind != "needs_approval":
+        return Judgement(record, traces, sees_the_day=bundle.sees_the_day)
+    if visit.request.grant is None:
+        standing = await standing_grant(engine, visit, tool, bundle, request, asked, traces)
+        if standing is not None:
+            stands = await _decided(engine, visit, bundle, request, standing.rungs, standing.approvers, "standing")
+            if stands.decision.kind == "allow":
+                record = stands.model_copy(update={"standing": standing.use})
+                return Judgement(record, traces, standing=standing, sees_the_day=bundle.sees_the_day)
+        return Judgement(record, traces, sees_the_day=bundle.sees_the_day)
+    tier = cast("int", request.context["tier"])
+    held = await check_grant(engine, visit, tool, bundle, asked, visit.request.grant, tier=tier)
+    if not isinstance(held, Held):
+        return Judgement(record, traces, void=held, sees_the_day=bundle.sees_the_day)
+    granted = await _decided(engine, visit, bundle, request, held.rungs, held.approvers)
     return Judgement(granted, traces, request_id=visit.request.grant.request_id, sees_the_day=bundle.sees_the_day)
 
 
@@ -88,14 +95,16 @@ async def _decided(
     request: AuthorizationRequest,
     granted: tuple[str, ...] = (),
     approvers: int = 0,
+    kind: GrantKind = "people",
 ) -> DecisionRecord:
     """What policy says; of an agent that has checks, with what they said of this call."""
     if not visit.agent.checks:
-        return decide(bundle, request, granted=granted, approvers=approvers)
+        return decide(bundle, request, granted=granted, approvers=approvers, kind=kind)
     passed, failed = await verdicts_of(engine.db, visit.key, visit.request.revision)
     return decide_with_checks(
-        bundle, request, declared=visit.agent.checks, passed=passed, failed=failed, granted=granted, approvers=approvers
-    )
+        bundle, request, declared=visit.agent.checks, passed=passed, failed=failed, granted=granted,
+        approvers=approvers, kind=kind,
+    )  # fmt: skip
 
 
 def _outgoing(engine: Engine, visit: Visit, tool: Tool) -> Outgoing:
@@ -166,52 +175,3 @@ def _refused(request: AuthorizationRequest, error: str) -> DecisionRecord:
     return DecisionRecord(
         request=request, granted=(), decision=Denied(reasons=(), errors=(error,)), bundle_digest=_NO_BUNDLE
     )
-
-
-async def _check_grant(
-    engine: Engine, visit: Visit, bundle: Bundle, asked: NeedsApproval, grant: Grant
-) -> tuple[str, tuple[str, ...], int]:
-    """Why the grant is void, or the rungs that its approvers meet and how many they are."""
-    request = visit.request
-    async with engine.db.tenant(request.tenant) as cursor:
-        stored = await find_request(cursor, request.tenant, grant.request_id)
-        if stored is None or stored.run_id != request.run_id:
-            return "there is no such approval request", (), 0
-        basis = ApprovalBasis.model_validate_json(stored.basis)
-        changed = _difference(visit, asked, basis)
-        if changed:
-            return changed, (), 0
-        if visit.loaded.now_s >= min(grant.expires_at, int(stored.expires_at.timestamp())):
-            return "the approval has expired", (), 0
-        # By the basis alone: the row's other columns serve lists, and whoever changes them must change nothing here.
-        opened = stored.opened().model_copy(
-            update={
-                "digest": digest(basis),
-                "requirement": asked.requirement,
-                "escalations": still_declared(basis.escalations, bundle.ladder),
-            }
-        )
-        counted = await count_votes(
-            cursor, grant.votes, opened=opened, keys=visit.agent.vote_keys, tenant=request.tenant,
-            run_id=request.run_id, interested=stored.interested, now_s=visit.loaded.now_s,
-        )  # fmt: skip
-    if not isinstance(counted, Counted):
-        return counted, (), 0
-    return "", satisfied(bundle.ladder.rungs, counted.votes), len(counted.votes)
-
-
-def _difference(visit: Visit, asked: NeedsApproval, basis: ApprovalBasis) -> str:
-    """What has changed since people were asked; empty when nothing has."""
-    request = visit.request
-    now = {
-        "arguments": (basis.arguments_digest, request.arguments_digest),
-        "call": ((basis.run_id, basis.step, basis.call), (request.run_id, request.step, request.call)),
-        "tool": ((basis.tool, basis.tool_version), (request.tool, visit.pinned.version)),
-        "tool's schema": (basis.schema_digest, visit.pinned.schema_digest),
-        "requirement": (basis.requirement, asked.requirement),
-        "determining policies": (basis.policies, tuple(reason.policy for reason in asked.reasons)),
-    }
-    for what, (then, today) in now.items():
-        if then != today:
-            return f"the {what} changed since the approval was asked"
-    return ""

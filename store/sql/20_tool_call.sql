@@ -83,6 +83,7 @@ create function admit_call(
     p_wall_s int, p_limits text, p_decided_on json, -- of the day: see 50_limits.sql and 51_rates.sql
     p_rated boolean, -- the tool has a rate, is counted by day, or moves money
     p_effect json, -- of a write: tool_version, service, arguments_digest, arguments, natural_key, amount_minor, currency, request_id
+    p_standing json, -- of a call under a standing approval: see 81_standing.sql
     out kind text, -- admitted, recorded, stale, halted, limit, rate, deed_open, stored
     out fence int, out effect_fence int, out detail text,
     out retry_after_s double precision, -- of a rate
@@ -151,6 +152,9 @@ begin
         if p_repeated is distinct from deed_done(p_tenant, p_tool, deed) then kind := 'stale'; detail := 'repeated'; return;
         end if;
     end if;
+    if p_verdict <> 'record' and p_standing is not null and not hold_standing(p_tenant, p_run, p_step, p_call, p_standing) then
+        kind := 'stale'; detail := 'standing'; return;
+    end if;
     -- The last check: whatever it counts is admitted.
     if p_verdict <> 'record' and (p_rated or s.allot_until is null or clock_timestamp() >= s.allot_until
         or s.left_tool_calls < counted::int or s.left_retries < (not counted)::int or s.left_wall_s < p_wall_s) then
@@ -168,6 +172,9 @@ begin
         allot_day := s.allot_day;
     end if;
 
+    if p_verdict <> 'record' and p_standing is not null then
+        perform use_standing(p_tenant, p_run, p_step, p_call, p_standing);
+    end if;
     fence := coalesce(j.fence, 0) + 1;
     chained := sha256(s.audit_head || convert_to(p_audit, 'UTF8'));
     insert into audit (tenant, run_id, seq, kind, body, hash)

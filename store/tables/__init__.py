@@ -12,6 +12,8 @@ from store.tables.notices import NoticeRow
 from store.tables.review import DecoyRow, EffectReviewRow, PacketRatingRow, RequestView, ReviewMark
 from store.tables.revision import ArgumentSchemaRow, CallRevisionRow
 from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
+from store.tables.seen import SeenPageRow
+from store.tables.standing import StandingRow, StandingUseRow, StandingVoteRow
 from store.tables.stopping import CommandRow, PauseRow, RunRead, Switch, SwitchReceipt
 from store.tables.undo import UndoOrderRow
 
@@ -52,7 +54,11 @@ __all__ = [
     "RunRead",
     "RunRow",
     "RunState",
+    "SeenPageRow",
     "Session",
+    "StandingRow",
+    "StandingUseRow",
+    "StandingVoteRow",
     "Switch",
     "SwitchReceipt",
     "UndoOrderRow",

@@ -6,7 +6,7 @@ import cedarpy
 import pytest
 
 from contracts.base import JsonObject
-from contracts.decision import Allowed, AuthorizationRequest, Denied, NeedsApproval
+from contracts.decision import Allowed, AuthorizationRequest, Denied, GrantKind, NeedsApproval
 from policy.bundle import Bundle
 from policy.cedar import CedarEngine, Evaluation, entity_name
 from policy.decide import decide
@@ -215,9 +215,14 @@ class Broken:
     """An engine that cannot decide."""
 
     def evaluate(
-        self, request: AuthorizationRequest, granted: Sequence[str], approvers: int, checked: Sequence[str] = ()
+        self,
+        request: AuthorizationRequest,
+        granted: Sequence[str],
+        approvers: int,
+        checked: Sequence[str] = (),
+        kind: GrantKind = "people",
     ) -> Evaluation:
-        del request, granted, approvers, checked
+        del request, granted, approvers, checked, kind
         return Evaluation(allowed=True, policies=("desk-everything",), errors=("something is wrong",))
 
 

@@ -21,12 +21,15 @@ grant select, insert, update, delete on sessions, breakers, cached_reads to coun
 grant select, insert, update on counters, rate_windows to countersign_app;
 grant select, insert, update on vote_keys, credential_keys to countersign_app;
 grant select, insert on revocations, agent_changes to countersign_app;
-grant select, insert on switch_receipts, run_reads, call_revisions, argument_schemas to countersign_app;
+grant select, insert on switch_receipts, run_reads, call_revisions, argument_schemas, seen_pages to countersign_app;
 grant select, insert, update on checks, emergencies, commands, pauses, undo_orders to countersign_app;
 grant select, insert, update on decoys, effect_reviews, packet_ratings, request_views, review_marks to countersign_app;
 grant select, insert, update, delete on approval_terms to countersign_app;
 grant select, insert on api_tokens, api_token_changes to countersign_app;
 grant update (last_used_at, revoked_at, revoked_by) on api_tokens to countersign_app; -- never its scopes or its life
+
+grant select, insert on standing_approvals, standing_uses, standing_votes to countersign_app;
+grant update (state, decided_at, revoked_by, revoked_at, revoke_reason) on standing_approvals to countersign_app;
 
 grant select, insert on delegations to countersign_app;
 grant update (ended_at, ended_by) on delegations to countersign_app; -- never whose, to whom, or for longer
@@ -45,8 +48,8 @@ begin
         'alarms', 'approval_requests', 'votes', 'agent_states', 'agent_changes', 'revocations', 'switches', 'accounts',
         'switch_receipts', 'run_reads', 'checks', 'emergencies', 'commands', 'pauses', 'undo_orders',
         'sessions', 'notices', 'breakers', 'cached_reads', 'counters', 'rate_windows', 'delegations',
-        'call_revisions', 'argument_schemas', 'approval_terms', 'api_tokens', 'api_token_changes',
-        'decoys', 'effect_reviews', 'packet_ratings', 'request_views', 'review_marks']
+        'call_revisions', 'argument_schemas', 'seen_pages', 'approval_terms', 'api_tokens', 'api_token_changes',
+        'standing_approvals', 'standing_uses', 'standing_votes', 'decoys', 'effect_reviews', 'packet_ratings', 'request_views', 'review_marks']
     loop
         execute format('alter table %I enable row level security', name);
         execute format('alter table %I force row level security', name);
@@ -78,7 +81,12 @@ create trigger append_only before update or delete on revocations for each row e
 create trigger append_only before update or delete on agent_changes for each row execute function refuse_change();
 create trigger append_only before update or delete on switch_receipts for each row execute function refuse_change();
 create trigger append_only before update or delete on call_revisions for each row execute function refuse_change();
+create trigger append_only before update or delete on seen_pages for each row execute function refuse_change();
 create trigger append_only before update or delete on run_reads for each row execute function refuse_change();
+create trigger append_only before update or delete on standing_uses for each row execute function refuse_change();
+create trigger append_only before update or delete on standing_votes for each row execute function refuse_change();
+create trigger ended before update on standing_approvals for each row when (old.state in ('denied', 'revoked'))
+    execute function refuse_change();
 create trigger append_only before update or delete on api_token_changes for each row execute function refuse_change();
 create trigger ended before update on delegations for each row when (old.ended_at is not null)
     execute function refuse_change();

@@ -643,6 +643,15 @@ CREATE INDEX runs_newest ON runs (tenant, opened_at desc, run_id);
 
 CREATE INDEX runs_open ON runs (tenant, looked_at) WHERE closed_at is null;
 
+CREATE TABLE seen_pages (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    kept_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, request_id, digest)
+);
+
 CREATE TABLE sessions (
     tenant VARCHAR NOT NULL,
     token_hash BYTEA NOT NULL,
@@ -653,6 +662,55 @@ CREATE TABLE sessions (
     last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (tenant, token_hash)
+);
+
+CREATE TABLE standing_approvals (
+    tenant VARCHAR NOT NULL,
+    standing_id VARCHAR NOT NULL,
+    agent VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    terms VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    proposed_by VARCHAR NOT NULL,
+    proposed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    decide_until TIMESTAMP WITH TIME ZONE NOT NULL,
+    until TIMESTAMP WITH TIME ZONE NOT NULL,
+    decided_at TIMESTAMP WITH TIME ZONE,
+    revoked_by VARCHAR,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    revoke_reason VARCHAR DEFAULT '' NOT NULL,
+    PRIMARY KEY (tenant, standing_id)
+);
+
+CREATE INDEX standing_approvals_granted ON standing_approvals (tenant, agent, tool) WHERE state = 'granted';
+
+CREATE INDEX standing_approvals_newest ON standing_approvals (tenant, proposed_at);
+
+CREATE TABLE standing_uses (
+    tenant VARCHAR NOT NULL,
+    standing_id VARCHAR NOT NULL,
+    number INTEGER NOT NULL,
+    run_id VARCHAR NOT NULL,
+    step INTEGER NOT NULL,
+    call INTEGER NOT NULL,
+    amount_minor BIGINT DEFAULT 0 NOT NULL,
+    used_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, standing_id, number)
+);
+
+CREATE UNIQUE INDEX standing_uses_call ON standing_uses (tenant, run_id, step, call);
+
+CREATE TABLE standing_votes (
+    tenant VARCHAR NOT NULL,
+    standing_id VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    display_name VARCHAR NOT NULL,
+    verdict VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    jws VARCHAR NOT NULL,
+    cast_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, standing_id, person)
 );
 
 CREATE TABLE switch_receipts (
@@ -732,6 +790,7 @@ CREATE TABLE votes (
     delegation_id VARCHAR DEFAULT '' NOT NULL,
     for_person VARCHAR DEFAULT '' NOT NULL,
     for_name VARCHAR DEFAULT '' NOT NULL,
+    seen VARCHAR DEFAULT '' NOT NULL,
     jws VARCHAR NOT NULL,
     state VARCHAR DEFAULT 'pending' NOT NULL,
     refusal VARCHAR DEFAULT '' NOT NULL,
