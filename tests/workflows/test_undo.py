@@ -47,6 +47,10 @@ async def plan_for(installation: Installation, run_id: str, step: int | None = N
     return await make_plan(installation.db, agent, TENANT, run_id, step)
 
 
+def undo_run_id(of_run: str, number: int = 0) -> str:
+    return run_id_for(TENANT, "undo", of_run, str(number))
+
+
 async def ordered(
     installation: Installation,
     of_run: str,
@@ -66,7 +70,7 @@ async def ordered(
             )  # fmt: skip
             await add_account(cursor, account, PASSWORD)
     plan = plan or await plan_for(installation, of_run, step)
-    run_id = run_id_for(TENANT, "undo", of_run, str(number))
+    run_id = undo_run_id(of_run, number)
     new = NewOrder(
         run_id=run_id, agent=undo_identity_of("support_refund"), plan=plan, username="ulla", person="ulla", role="undo",
         reason="refunded by mistake",
@@ -190,7 +194,7 @@ async def test_an_undo_run_outlives_its_worker_and_a_lost_answer(
 async def test_nobody_can_start_an_undo_that_no_operator_ordered(installation: Installation) -> None:
     handle = await finished_run(installation)
     plan = await plan_for(installation, handle.id)
-    run_id = run_id_for(TENANT, "undo", handle.id, "7")
+    run_id = undo_run_id(handle.id, 7)
     forged = UndoOrder.model_validate(
         {
             "tenant": TENANT, "run_id": run_id, "of_run": handle.id, "of_step": None, "agent": "support_refund_undo",
