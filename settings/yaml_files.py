@@ -27,7 +27,7 @@ def load_yaml(file: Path, model: type[ModelT]) -> ModelT:
     loader = yaml.SafeLoader("")
     try:
         value: object = loader.construct_document(root)  # pyright: ignore[reportUnknownMemberType] - untyped in the stubs
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a day that no month has is a ValueError
         raise SettingsError(f"{file}: {_one_line(str(error))}. Correct it and start again.") from error
     finally:
         loader.dispose()
