@@ -14,8 +14,10 @@ from approvals import (
     api,
     api_account,
     api_lists,
+    batch_pages,
     delegation_pages,
     doubt_pages,
+    edit_pages,
     emergency_pages,
     inbox_pages,
     live_pages,
@@ -117,7 +119,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
     routers = (
         live_pages.router,
+        batch_pages.router,
         pages.router,
+        edit_pages.router,
         inbox_pages.router,
         stop_pages.router,
         emergency_pages.router,

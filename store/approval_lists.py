@@ -89,6 +89,8 @@ class RequestQuery(Record):
     """Words, all of which a request must have: ids, tool, agent, target, requester, or the beginning of one."""
     outcome: Outcome | None = None
     """Of past ones: how they ended."""
+    max_tier: int | None = Field(default=None, ge=0, le=4)
+    """Only requests up to this risk tier."""
     after: str = Field(default="", max_length=300)
     """`RequestPage.next` of the page before."""
     before: str = Field(default="", max_length=300)
@@ -205,6 +207,9 @@ async def list_requests(cursor: AsyncCursor[DictRow], tenant: str, query: Reques
     where = _SCOPES[query.state, query.scope]
     if query.outcome and query.state == "history":
         where += _OUTCOMES[query.outcome]
+    if query.max_tier is not None:
+        where += " and r.tier <= %(max_tier)s"
+        params |= {"max_tier": query.max_tier}
     if query.after or query.before:
         place = read_cursor(query.before or query.after, order, kind)
         params |= {"key": place.key, "id": place.row_id}

@@ -37,8 +37,11 @@ NEEDS: dict[str, str] = {
     "GET /requests": "view",
     "GET /decisions": "view",
     "GET /requests/live": "view",
+    "GET /requests/batch": "view",
+    "POST /requests/batch": "approve",
     "GET /requests/{request_id}": "view",
     "GET /requests/{request_id}/live": "view",
+    "GET /requests/{request_id}/seen/{digest}": "view",
     "POST /requests/{request_id}/decision": "approve",
     "GET /stop": "view",
     "GET /stop/confirm": "kill",
@@ -57,6 +60,7 @@ NEEDS: dict[str, str] = {
     "POST /api/tokens": "administer",
     "POST /api/tokens/{token_id}/revocation": "administer",
     "GET /api/approvals/{request_id}": "view",
+    "GET /api/approvals/{request_id}/seen": "view",
     "POST /api/approvals/{request_id}/decision": "approve",
     "GET /api/stop": "view",
     "POST /api/stop": "kill",
@@ -100,6 +104,7 @@ MACHINES = {
 
 _VALUES = {
     "request_id": "apr-" + "a" * 26,
+    "digest": "0" * 64,
     "run_id": "run-" + "a" * 26,
     "switch_id": "1",
     "emergency_id": "emg-" + "a" * 26,
