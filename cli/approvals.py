@@ -1,13 +1,15 @@
 """`countersign approvals`: look at requests and decide them, signed in as somebody; the same checks as the form."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from approvals.api import DecisionReply, RequestReply
+from approvals.api import DecisionReply, RequestReply, SeenReply
 from approvals.assets import plain
 from approvals.decide import Decide
 from approvals.presenting import headline, inbox_line
@@ -15,10 +17,12 @@ from approvals.values import notes_of
 from approvals.words import ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
 from cli.approval_accounts import mount_accounts
 from cli.approvals_client import ApprovalsClient
+from cli.delegates import mount_delegates
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from contracts.approval import ApprovalView
 from contracts.vote import Verdict
 from settings.load import load_settings
+from store.seen import SeenPage
 
 __all__ = ["mount"]
 
@@ -35,6 +39,7 @@ def mount(app: typer.Typer) -> None:
     group.command("approve")(approve)
     group.command("deny")(deny)
     mount_accounts(group)
+    mount_delegates(group)
     app.add_typer(group, name="approvals")
 
 
@@ -80,15 +85,39 @@ def list_approvals(
     return Exit.OK
 
 
-def show(request_id: RequestArgument, who: AsOption = None, as_json: JsonOption = False) -> int:
-    """Show one request, whole."""
+def show(
+    request_id: RequestArgument,
+    who: AsOption = None,
+    as_seen: Annotated[
+        bool, typer.Option("--as-seen", help="Write the pages on which people decided to files, byte for byte.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Show one request, whole; or the pages on which people decided it."""
     with ApprovalsClient(load_settings(), who) as client:
+        if as_seen:
+            return _write_seen(request_id, client.seen(request_id).pages, as_json=as_json)
         request = client.show(request_id)
     if as_json:
         print_json(request)
     else:
         _print_request(request)
     return Exit.OK
+
+
+def _write_seen(request_id: str, pages: Sequence[SeenPage], *, as_json: bool) -> int:
+    """Write each page beside the others; its name and its digest say which bytes the votes were signed over."""
+    if as_json:
+        print_json(SeenReply(pages=tuple(pages)))
+        return Exit.OK if all(page.is_intact() for page in pages) else Exit.BAD
+    if not pages:
+        say("nobody has decided in a browser")
+    for page in pages:
+        file = Path(f"{request_id}-{page.digest.removeprefix('sha256:')[:12]}.html")
+        file.write_bytes(page.body.encode())
+        mark = "" if page.is_intact() else "  DAMAGED: not the bytes that the votes were signed over"
+        say(f"{file}  {page.digest}  seen by {plain(', '.join(page.seen_by) or 'nobody')}{mark}")
+    return Exit.OK if all(page.is_intact() for page in pages) else Exit.BAD
 
 
 def approve(

@@ -62,9 +62,8 @@ def add(
         return await add_delegation(cursor, by.tenant, new, by=by.person, administers=bool(of))
 
     found = _done(settings, by.tenant, make)
-    say(
-        f"{found.delegation_id}: {found.delegate} decides for {found.approver}, {at(found.from_at)} to {at(found.until_at)}"
-    )
+    when = f"{at(found.from_at)} to {at(found.until_at)}"
+    say(f"{found.delegation_id}: {found.delegate} decides for {found.approver}, {when}")
     return Exit.OK
 
 
