@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
@@ -35,10 +35,19 @@ class Assets:
         self._templates.filters["shown"] = shown
         self._templates.filters["plain"] = plain
         cast("dict[str, object]", self._templates.globals)["asset"] = self._addresses.__getitem__
+        self._without_visitor = self._templates.overlay(undefined=ChainableUndefined)
 
     def page(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
         """A rendered page."""
         return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+    def text(self, template: str, values: Mapping[str, object]) -> str:
+        """A template without the values of a visitor: what is not given is empty."""
+        return self._without_visitor.get_template(template).render(values)
+
+    def sheet(self, name: str) -> str:
+        """A style sheet."""
+        return self._files[name].decode()
 
     def file(self, stamp: str, name: str) -> Response:
         """A static file; only its current address exists."""

@@ -12,6 +12,7 @@ from approvals.problems import problem
 __all__ = ["Guard", "allowed_origins"]
 
 MAX_BODY_BYTES = 64 * 1024
+_MAX_DIGITS = 20  # a number of more takes longer to read than it is worth
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _PROBES = {"/healthz", "/readyz"}
 _HEADERS = {
@@ -69,7 +70,7 @@ class Guard:
         if scope["path"] not in _PROBES and headers.get("host", "").lower() not in self._hosts:
             return _refused(scope, 421, "unknown host: open the address in COUNTERSIGN_WEB_URL")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        if not length.isdecimal() or len(length) > _MAX_DIGITS or int(length) > MAX_BODY_BYTES:
             return _refused(scope, 413, f"too large: at most {MAX_BODY_BYTES} bytes")
         # The API takes its token from a header that no foreign page can set, so it has nothing to forge.
         if scope["method"] in _SAFE_METHODS or scope["path"].startswith("/api/"):
@@ -85,7 +86,9 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers[name] = value
+                    # A page may be shut in more tightly than all others, never less.
+                    if name != "content-security-policy" or not headers.get(name, "").endswith("; sandbox"):
+                        headers[name] = value
                 if self._is_https:
                     headers["strict-transport-security"] = _HSTS
                 if not is_static:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.base import Digest, GroupName, Record, RunId, TenantId
+from contracts.base import Digest, GroupName, Record, RunId, TenantId, is_none
 from contracts.decision import Requirement
 
 __all__ = [
@@ -22,10 +22,6 @@ __all__ = [
     "VoteRefusal",
     "VoteRefused",
 ]
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class Verdict(StrEnum):
@@ -72,7 +68,9 @@ class Vote(Record):
     verdict: Verdict
     reason: str = Field(default="", max_length=2_000)
     """Why; of `ask` the question. Required for everything but an approval, and for that at tier 4."""
-    edited: Digest | None = Field(default=None, exclude_if=_is_none)
+    seen: Digest | None = Field(default=None, exclude_if=is_none)
+    """Digest of the page, byte for byte, that the approver saw; none where another front end showed the view."""
+    edited: Digest | None = Field(default=None, exclude_if=is_none)
     """Of an edit: digest of the canonical arguments that the approver wrote."""
     decision_id: str = Field(pattern=r"^dec-[a-z2-7]{26}$")
     """Unique per vote; makes redelivery harmless."""
@@ -93,7 +91,7 @@ class Vote(Record):
     """Unix seconds."""
     expires_at: int = Field(ge=0)
     """After this the vote is worthless, Unix seconds."""
-    delegated: Delegated | None = Field(default=None, exclude_if=_is_none)
+    delegated: Delegated | None = Field(default=None, exclude_if=is_none)
     """For whom the person votes, if not for themselves."""
 
     @property

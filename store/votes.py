@@ -42,6 +42,8 @@ class StoredVote(Record):
     for_person: str = ""
     """For whom a delegate votes; empty where the person votes for themselves."""
     for_name: str = ""
+    seen: str = ""
+    """Digest of the page as the voter saw it; empty where another front end showed the canonical view."""
     edited: str | None = None
     """Of an edit: the arguments as canonical JSON."""
     jws: str
@@ -83,8 +85,8 @@ async def cast_vote(
     """
     await cursor.execute(
         """insert into votes (tenant, decision_id, request_id, run_id, person, display_name, verdict, reason,
-               delegation_id, for_person, for_name, edited, jws, next_attempt_at)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s) on conflict do nothing""",
+               delegation_id, for_person, for_name, seen, edited, jws, next_attempt_at)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + %s) on conflict do nothing""",
         (
             vote.tenant,
             vote.decision_id,
@@ -97,6 +99,7 @@ async def cast_vote(
             vote.delegated.delegation_id if vote.delegated else "",
             vote.delegated.person if vote.delegated else "",
             vote.delegated.display_name if vote.delegated else "",
+            vote.seen or "",
             edited,
             signed.jws,
             _FIRST_SENDING_BY_CASTER,

@@ -119,6 +119,8 @@ class VoteRow(Table, table=True):
     for_name: str = Field(default="", sa_column_kwargs={"server_default": ""})
     edited: str | None = None
     """Of an edit: the arguments as canonical JSON. Content."""
+    seen: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Digest of the page as the voter saw it; empty where another front end showed the canonical view."""
     jws: str
     """The signed vote as sent."""
     state: str = Field(default="pending", sa_column_kwargs={"server_default": "pending"})
