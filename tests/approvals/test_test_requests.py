@@ -90,7 +90,7 @@ async def counts(url: str) -> dict[str, int]:
         return found
 
 
-async def say(client: Any, request: StoredRequest, verdict: str, reason: str = "") -> Any:  # noqa: ANN401 - httpx
+async def say(client: Any, request: StoredRequest, verdict: str, reason: str = "") -> Any:  # noqa: ANN401 - a client and answer of httpx
     form = {"csrf": await csrf_of(client), "digest": request.digest, "verdict": verdict, "reason": reason}
     return await client.post(f"/requests/{request.request_id}/decision", data=form, follow_redirects=True)
 

@@ -1,5 +1,7 @@
 """After real runs: which effects are drawn, who may say what they were, and test requests that can do nothing."""
 
+import re
+import secrets
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, LiteralString
@@ -9,13 +11,17 @@ import yaml
 
 from activities.after_the_fact import look_back
 from activities.decoys import NotPlanted, Planted, plant
+from contracts.approval import ApprovalView
+from policy.decoys import tenfold
 from settings.reviews import TenantReviews, load_reviews
-from store.decoys import Decoy, end_stale_decoys, find_decoy
+from store.decoys import Decoy, NewDecoy, end_stale_decoys, find_decoy, plant_decoy
 from store.doubts import EffectPlace
 from store.reviews import Label, Labelled, NotLabelled, Review, list_reviews, write_label
+from tests.approvals.conftest import office_at, sign_in
+from tests.approvals.scene import Person
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
-from tests.installation import TENANT, Installation, installed
+from tests.installation import PASSWORD, TENANT, Installation, installed
 from tests.operating import switch_on
 from workers.sweeper import Sweeper
 
@@ -167,6 +173,37 @@ async def test_people_in_an_incident_are_left_alone(decided: Installation) -> No
     stopped = await planted(decided)
     assert isinstance(stopped, NotPlanted)
     assert "left alone" in stopped.why
+
+
+def shape(page: str) -> list[str]:
+    """What a page is made of: tags, and headings with their words. Points of lists differ: a fault is there to be found."""
+    return re.findall(
+        r"<h[123][^>]*>.*?</h[123]>|<(?:section|details|form|dl|ul|table|aside|button|dt)", page, re.DOTALL
+    )
+
+
+@pytest.mark.req("A11")
+async def test_whatever_an_approver_opens_looks_as_behind_a_real_request(watched: Installation) -> None:
+    real = await watched.start({"ticket_id": ONE_LEAD})
+    waiting = await watched.open_request(real)
+    fault = tenfold(ApprovalView.model_validate_json(waiting.view), ())
+    assert fault is not None
+    async with watched.db.tenant(TENANT) as cursor:
+        new = NewDecoy(view=fault.view, fault=fault.name, tell=fault.tell, by="root")
+        test = await plant_decoy(cursor, waiting, new)
+    (watched.settings.state_dir / "keys" / "session.secret").write_text(secrets.token_hex(32))
+    async with office_at(watched.settings) as office, office.visitor() as client:
+        await sign_in(client, Person("lena", ()), PASSWORD)
+        for path in ("/requests/{0.request_id}", "/runs/{0.run_id}", "/runs/{0.run_id}/steps"):
+            for one in (waiting, test):  # the first look is written down, and shown to the second
+                await client.get(path.format(one))
+            answers = [await client.get(path.format(one)) for one in (waiting, test)]
+            assert [answer.status_code for answer in answers] == [200, 200], path
+            assert shape(answers[0].text) == shape(answers[1].text), path
+            assert not {waiting.request_id, waiting.run_id} & set(
+                re.findall(r"(?:apr|run)-[a-z2-7]{26}", answers[1].text)
+            )
+    await real.terminate()
 
 
 async def find(installation: Installation, request_id: str) -> Decoy:
