@@ -6,24 +6,27 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Path
 from fastapi.openapi.models import Example
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Outcome, Stands, decide
+from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Outcome, Stands, Unusable, decide
 from approvals.machines import Machine
 from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import REFUSALS
 from contracts.approval import ApprovalView
-from contracts.base import Digest, Record
+from contracts.base import Digest, JsonObject, Record
 from contracts.decision import Requirement
 from contracts.vote import Verdict, VoteRefusal
 from store.approvals import find_request
 from store.attention import note_views
+from store.revisions import find_schema
+from store.seen import SeenPage, seen_pages
 from store.votes import StoredVote, votes_on
 
-__all__ = ["DecisionReply", "RequestReply", "VoteLine", "router"]
+__all__ = ["DecisionReply", "RequestReply", "SeenReply", "VoteLine", "router"]
 
 RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
 Parts = Annotated[Services, Depends(services_of)]
@@ -63,8 +66,12 @@ class RequestReply(Record):
     sla_at: datetime
     """When an answer was promised."""
     expires_at: datetime
+    choices: tuple[Verdict, ...]
+    """What can be decided: `edit` where the arguments may be changed, `ask` where there is a model to ask."""
+    arguments_schema: JsonObject | None
+    """JSON Schema of the arguments, for an edit; null where they cannot be edited."""
     view: ApprovalView | None
-    """What is asked; null when the stored view is damaged, then it can only be denied."""
+    """What is asked; null when the stored view is damaged, then it can only be denied or handed over."""
     view_text: str
     """`view` as canonical JSON, byte for byte as stored: its SHA-256 is `view_digest` in `basis_text`."""
     basis_text: str
@@ -72,21 +79,48 @@ class RequestReply(Record):
     votes: tuple[VoteLine, ...]
 
 
+class SeenReply(Record):
+    """Pages as approvers saw them."""
+
+    pages: tuple[SeenPage, ...]
+    """Oldest first; empty while nobody has decided in a browser."""
+
+
 class DecisionReply(Record):
     """What became of a decision."""
 
-    outcome: Literal["decided", "stands", "refused", "forbidden"]
-    """`stands`: an earlier vote of this person is on record and holds; `refused`: nothing was signed."""
+    outcome: Literal["decided", "stands", "refused", "unusable", "forbidden"]
+    """`stands`: an earlier vote of this person is on record and holds; `refused`: nothing was signed; `unusable`: nor
+    was it, because edited arguments are wrong."""
     vote: VoteLine | None = None
     refusal: VoteRefusal | None = None
     message: str = ""
     """What to do, of a refusal."""
+    problems: dict[str, str] = Field(default_factory=dict)
+    """What is wrong with edited arguments, by argument; under an empty name, with all of them."""
 
 
 _DECISIONS: dict[str, Example] = {
     "approve": {
         "summary": "Approve exactly what the digest says",
         "value": {"verdict": "approve", "digest": "sha256:" + "0" * 64},
+    },
+    "edit": {
+        "summary": "Ask again with other arguments",
+        "value": {
+            "verdict": "edit",
+            "digest": "sha256:" + "0" * 64,
+            "reason": "Only one of the two lamps broke.",
+            "arguments": {"order_id": "ORD-1007", "amount_minor": 20000, "currency": "EUR"},
+        },
+    },
+    "ask": {
+        "summary": "Ask the agent",
+        "value": {"verdict": "ask", "digest": "sha256:" + "0" * 64, "reason": "Was the parcel insured?"},
+    },
+    "hand_over": {
+        "summary": "Let a person go on instead of the agent",
+        "value": {"verdict": "hand_over", "digest": "sha256:" + "0" * 64, "reason": "I know this customer."},
     },
     "deny": {
         "summary": "Deny, saying why",
@@ -112,6 +146,8 @@ async def api_show(
         if request is None:
             raise HTTPException(404, "There is no such request.")
         votes = await votes_on(cursor, caller.tenant, request_id)
+        basis = request.read_basis if Verdict.EDIT in request.opened().choices else None
+        schema = await find_schema(cursor, caller.tenant, basis.schema_digest) if basis else None
         if isinstance(caller, Visitor):
             await note_views(cursor, caller.tenant, [request_id], caller.session.person)
     is_over = request.state == "open" and request.expires_at <= request.read_at
@@ -126,6 +162,8 @@ async def api_show(
         opened_at=request.opened_at,
         sla_at=request.sla_at,
         expires_at=request.expires_at,
+        choices=request.opened().choices,
+        arguments_schema=schema,
         view=ApprovalView.model_validate_json(request.view) if request.is_intact() else None,
         view_text=request.view,
         basis_text=request.basis,
@@ -136,6 +174,15 @@ async def api_show(
         raise HTTPException(304, headers={"etag": tag})
     response.headers["etag"] = tag
     return reply
+
+
+@router.get("/approvals/{request_id}/seen")
+async def api_seen(services: Parts, caller: Caller, request_id: RequestId) -> SeenReply:
+    """The pages on which people decided in a browser, byte for byte as they saw them, without what moves."""
+    async with services.database.tenant(caller.tenant) as cursor:
+        if await find_request(cursor, caller.tenant, request_id) is None:
+            raise HTTPException(404, "There is no such request.")
+        return SeenReply(pages=await seen_pages(cursor, caller.tenant, request_id))
 
 
 @router.post("/approvals/{request_id}/decision")
@@ -160,6 +207,9 @@ def _reply(outcome: Outcome) -> DecisionReply:
             return DecisionReply(outcome="stands", vote=_line(vote), message="You had decided this before.")
         case NotCast(refusal=refusal):
             return DecisionReply(outcome="refused", refusal=refusal, message=REFUSALS[refusal])
+        case Unusable(problems=problems):
+            message = "The edited arguments cannot be asked. Nothing was signed."
+            return DecisionReply(outcome="unusable", message=message, problems=problems)
         case Forbidden():
             return DecisionReply(outcome="forbidden", message=_FORBIDDEN)
         case NoSuchRequest():

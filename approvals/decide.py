@@ -1,30 +1,36 @@
 """Taking a decision: the same checks for the form, the API and the command line. The run checks everything again."""
 
 import logging
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from approvals.delegates import Place, place_of
+from approvals.editing import problems_of
 from approvals.run_line import NoAnswer
+from approvals.seen import seen_page
 from approvals.services import Services
 from approvals.visitors import Visitor
-from contracts.base import Digest, Record
-from contracts.canonical import opaque_id
+from contracts.approval import ApprovalView
+from contracts.base import Digest, JsonObject, Record
+from contracts.canonical import canonical_bytes, digest, digest_bytes, opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
 from store.accounts import persons_behind
 from store.approvals import StoredRequest, find_request
 from store.attention import note_decision
 from store.decoys import end_decoy
+from store.revisions import find_schema
+from store.seen import keep_page
 from store.vote_keys import pinned_vote_keys, vote_keys
 from store.votes import AlreadyVoted, StoredVote, cast_vote, record_answer, refusals_of, votes_on
 
-__all__ = ["Decide", "Decided", "Forbidden", "NoSuchRequest", "NotCast", "Stands", "decide"]
+__all__ = ["Decide", "Decided", "Forbidden", "NoSuchRequest", "NotCast", "Stands", "Unusable", "decide"]
 
 ANSWER_WITHIN_S = 2.0
+_ALWAYS_SAFE = (Verdict.DENY, Verdict.HAND_OVER)
 _LOG = logging.getLogger("approvals")
 
 
@@ -32,13 +38,22 @@ class Decide(Record):
     """A decision as posted."""
 
     verdict: Verdict
-    """`approve` or `deny`."""
     reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")] = ""
-    """Required for a denial and at tier 4."""
+    """Why; of `ask` the question. Required for all but an approval, and at tier 4 for that too."""
+    arguments: JsonObject | None = None
+    """Of an edit: all arguments as they shall be."""
     digest: Digest
     """Digest of what was shown: it must be what would run."""
+    seen: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
+    """Digest of the page, byte for byte, on which it was decided; empty where another front end showed the view."""
     delegation: Annotated[str, StringConstraints(pattern=r"^(dlg-[a-z2-7]{26})?$")] = ""
     """Delegation under which one decides for somebody else; empty: for oneself."""
+
+    @model_validator(mode="after")
+    def _edits_or_not(self) -> Self:
+        if (self.verdict is Verdict.EDIT) is (self.arguments is None):
+            raise ValueError("an edit, and nothing else, has arguments")
+        return self
 
 
 class Decided(Record):
@@ -62,6 +77,14 @@ class NotCast(Record):
     refusal: VoteRefusal
 
 
+class Unusable(Record):
+    """The edited arguments cannot be asked; nothing was signed or stored."""
+
+    kind: Literal["unusable"] = "unusable"
+    problems: dict[str, str]
+    """What is wrong, by argument; under an empty name, with all of them."""
+
+
 class Forbidden(Record):
     """The account may look, not decide."""
 
@@ -74,7 +97,7 @@ class NoSuchRequest(Record):
     kind: Literal["no_such_request"] = "no_such_request"
 
 
-Outcome = Annotated[Decided | Stands | NotCast | Forbidden | NoSuchRequest, Field(discriminator="kind")]
+Outcome = Annotated[Decided | Stands | NotCast | Unusable | Forbidden | NoSuchRequest, Field(discriminator="kind")]
 
 
 async def decide(services: Services, visitor: Visitor, request_id: str, posted: Decide) -> Outcome:
@@ -109,10 +132,12 @@ async def _cast(
     mine = next((vote for vote in votes if vote.person == session.person and vote.state != "refused"), None)
     if mine is not None:
         return Stands(vote=mine)
-    if request.state != "open":
-        return NotCast(refusal=VoteRefusal.REQUEST_CLOSED)
-    # What is damaged cannot be shown, so nobody can have seen what they would approve; a denial is always safe.
-    if posted.digest != request.digest or (posted.verdict is Verdict.APPROVE and not request.is_intact()):
+    barred = await _barred(cursor, request, posted)
+    if barred is not None:
+        return barred
+    # Bytes of another version of this page are none that could be kept beside the vote: it is shown anew.
+    page = seen_page(services.assets, request) if posted.seen else ""
+    if page and digest_bytes(page.encode()) != posted.seen:
         return NotCast(refusal=VoteRefusal.WRONG_DIGEST)
     place = await place_of(cursor, session, posted.delegation)
     if place is None:
@@ -144,8 +169,32 @@ async def _cast(
         signed = services.signer.sign(vote, await pinned_vote_keys(cursor, request.tenant, request.run_id))
     except LookupError:
         return NotCast(refusal=VoteRefusal.UNKNOWN_KEY)
-    result = await cast_vote(cursor, vote, signed)
+    edited = canonical_bytes(posted.arguments).decode() if posted.arguments is not None else None
+    result = await cast_vote(cursor, vote, signed, edited)
+    if page and not isinstance(result, AlreadyVoted):
+        await keep_page(cursor, request.tenant, request.request_id, page)
     return Stands(vote=result.vote) if isinstance(result, AlreadyVoted) else Decided(vote=result.vote)
+
+
+async def _barred(cursor: AsyncCursor[DictRow], request: StoredRequest, posted: Decide) -> NotCast | Unusable | None:
+    """Why the request cannot be answered so, whoever does; None: it can."""
+    if request.state != "open":
+        return NotCast(refusal=VoteRefusal.REQUEST_CLOSED)
+    # What is damaged cannot be shown, so nobody can have seen what they would approve, change or ask about.
+    if posted.digest != request.digest or (posted.verdict not in _ALWAYS_SAFE and not request.is_intact()):
+        return NotCast(refusal=VoteRefusal.WRONG_DIGEST)
+    if posted.verdict not in request.opened().choices:
+        return NotCast(refusal=VoteRefusal.NOT_OFFERED)
+    problems = await _problems(cursor, request, posted.arguments) if posted.arguments is not None else {}
+    return Unusable(problems=problems) if problems else None
+
+
+async def _problems(cursor: AsyncCursor[DictRow], request: StoredRequest, arguments: JsonObject) -> dict[str, str]:
+    basis = request.read_basis
+    schema = await find_schema(cursor, request.tenant, basis.schema_digest) if basis else None
+    if schema is None:
+        return {"": "What the tool takes is not known here. Ask the agent instead, or hand over to a person."}
+    return problems_of(schema, ApprovalView.model_validate_json(request.view).arguments, arguments)
 
 
 def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int, place: Place) -> Vote:
@@ -157,6 +206,8 @@ def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int
         digest=request.digest,
         verdict=posted.verdict,
         reason=posted.reason,
+        seen=posted.seen or None,
+        edited=digest(posted.arguments) if posted.arguments is not None else None,
         # The same however often the form is sent: only a refusal makes room for another vote of this person.
         decision_id=opaque_id("dec", request.tenant, request.request_id, session.person, refused),
         issuer=session.issuer,

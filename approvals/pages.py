@@ -5,15 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Path, Query
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, decide
-from approvals.request_page import request_page
+from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, Unusable, decide
+from approvals.request_page import Draft, request_page
 from approvals.roles import PageNeeds, PostNeeds
+from approvals.seen import policy_for
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
-from approvals.words import REFUSALS
+from approvals.words import DID, REFUSALS
 from contracts.vote import Verdict, VoteRefusal
+from store.seen import seen_pages
 
 __all__ = ["router"]
 
@@ -43,6 +45,21 @@ async def show_request(
     return await request_page(services, visitor, request_id, whole=whole)
 
 
+@router.get("/requests/{request_id}/seen/{digest}")
+async def show_seen(
+    services: Parts, visitor: Reader, request_id: RequestId, digest: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+) -> Response:
+    """The very page on which somebody decided, as it was kept with their vote."""
+    async with services.database.tenant(visitor.tenant) as cursor:
+        pages = await seen_pages(cursor, visitor.tenant, request_id)
+    page = next((page for page in pages if page.digest == f"sha256:{digest}"), None)
+    if page is None:
+        raise HTTPException(404)
+    if not page.is_intact():
+        raise HTTPException(409, "The kept page is damaged: it is not what the votes were signed over.")
+    return HTMLResponse(page.body, headers={"content-security-policy": policy_for(page.body)})
+
+
 @router.post("/requests/{request_id}/decision")
 async def post_decision(
     services: Parts,
@@ -50,14 +67,17 @@ async def post_decision(
     request_id: RequestId,
     verdict: Annotated[Verdict, Form()],
     digest: Annotated[str, Form(max_length=100)],
+    seen: Annotated[str, Form(max_length=100)] = "",
     reason: Annotated[str, Form(max_length=8_000)] = "",
 ) -> Response:
     """Decide. The answer to a counted decision is the request's own page, so that reloading it posts nothing."""
     try:
-        posted = Decide(verdict=verdict, digest=digest, reason=reason)
+        posted = Decide(verdict=verdict, digest=digest, seen=seen, reason=reason)
     except ValidationError:
         problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
-        return await request_page(services, visitor, request_id, problem=problem, reason=reason, status=422)
+        return await request_page(
+            services, visitor, request_id, problem=problem, draft=Draft(verdict, reason), status=422
+        )
     outcome = await decide(services, visitor, request_id, posted)
     match outcome:
         case Decided():
@@ -65,8 +85,7 @@ async def post_decision(
         case Stands(vote=vote):
             if vote.verdict is verdict:
                 return RedirectResponse(f"/requests/{request_id}", 303)
-            was = "approved" if vote.verdict is Verdict.APPROVE else "denied"
-            problem = f"You had already {was} this request. That decision stands."
+            problem = f"You had already {DID[vote.verdict]} this request. That decision stands."
             return await request_page(services, visitor, request_id, problem=problem, status=409)
         case NotCast(refusal=refusal):
             return await request_page(
@@ -74,11 +93,11 @@ async def post_decision(
                 visitor,
                 request_id,
                 problem=REFUSALS[refusal],
-                reason=posted.reason,
+                draft=Draft(verdict, posted.reason),
                 is_stale=refusal in (VoteRefusal.STALE_SIGN_IN, VoteRefusal.WEAK_SIGN_IN),
                 status=_STATUS.get(refusal, 403),
             )
-        case Forbidden():
+        case Forbidden() | Unusable():
             problem = "Your account may look at requests, not decide them. Ask an administrator for the role approve."
             return await request_page(services, visitor, request_id, problem=problem, status=403)
         case NoSuchRequest():

@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from pydantic import ValidationError
 
+from approvals.said import Said, said_of
 from approvals.values import (
     Argument,
     Caution,
@@ -82,6 +83,8 @@ class RequestView(Record):
     changes: tuple[Change, ...]
     cautions: tuple[Caution, ...]
     """What to look at twice: values of outsiders, values that the model made up, characters that deceive."""
+    said: tuple[Said, ...]
+    """What approvers said before: to this call, or to an earlier one of the tool in the run."""
     evidence: tuple[tuple[Field, ...], ...]
     """Fields of the outputs, in the order of `view.evidence`."""
     sign_in_limit_min: int
@@ -149,6 +152,7 @@ def present(request: StoredRequest, votes: Sequence[StoredVote], *, now: datetim
         lists=tuple(lists_of(view.arguments)) if view else (),
         changes=tuple(changes_of(view.before, view.after)) if view else (),
         cautions=tuple(cautions_of(view, arguments)) if view else (),
+        said=said_of(view) if view else (),
         evidence=tuple(tuple(fields_of(item.output)) for item in view.evidence) if view else (),
         sign_in_limit_min=SIGN_IN_TIER_4_S // 60,
     )

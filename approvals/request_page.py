@@ -1,5 +1,7 @@
 """The page of one request: what is bound by a decision, and beside it what moves."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from psycopg import AsyncCursor
@@ -9,22 +11,36 @@ from starlette.responses import Response
 
 from approvals.budget import BudgetLine, budget_lines
 from approvals.presenting import RequestView, present
+from approvals.seen import seen_digest
 from approvals.services import Services
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
 from contracts.limits import RAISE_TOOL
-from policy.votes import sign_in_refusal
+from contracts.vote import Verdict
+from policy.votes import is_co_author, sign_in_refusal
 from store.accounts import LOCAL_ISSUER
-from store.approvals import find_request
+from store.approvals import StoredRequest, find_request
 from store.attention import note_views
 from store.budgets import budgets_of
 from store.decoy_runs import stand_in
 from store.decoys import find_decoy
-from store.earlier import earlier_requests
+from store.earlier import EarlierRequest, earlier_requests
+from store.revisions import following_request
 from store.sessions import StoredSession
-from store.votes import votes_on
+from store.votes import StoredVote, votes_on
 
-__all__ = ["request_page"]
+__all__ = ["Draft", "request_page"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What was posted and not taken: the form that it came from keeps it."""
+
+    verdict: str = ""
+    reason: str = ""
+
+
+NO_DRAFT = Draft()
 
 
 def _sign_in_again(session: StoredSession, here: str) -> str:
@@ -40,7 +56,7 @@ async def request_page(
     request_id: str,
     *,
     problem: str = "",
-    reason: str = "",
+    draft: Draft = NO_DRAFT,
     is_stale: bool = False,
     whole: bool = False,
     status: int = 200,
@@ -57,7 +73,8 @@ async def request_page(
         earlier = await earlier_requests(cursor, request)
         page = present(request, votes, now=request.read_at)
         budget = await _budget(cursor, services, page)
-    session = visitor.session
+        following = await following_request(cursor, visitor.tenant, request_id) if request.state == "voided" else None
+    session, opened = visitor.session, request.opened()
     signed_in_s = (request.read_at - session.authenticated_at).total_seconds()
     strength = "multi_factor" if session.multi_factor else "password"
     weak = sign_in_refusal(request.tier, signed_in_s, session.issuer, strength)
@@ -67,22 +84,41 @@ async def request_page(
         "visitor": visitor,
         "page": page,
         "problem": problem,
-        "reason": reason,
+        "reason": draft.reason,
+        "said": draft.verdict,
+        "choices": opened.choices,
+        "is_author": is_co_author(opened, (session.person,)),
+        "ending": _ending(request, votes),
+        "following": following,
         "mine": mine,
         "decoy": decoy,
         "refusals": REFUSALS,
         "did": DID,
         "whole": whole,
-        "earlier": earlier,
+        "earlier": _unsaid(earlier, page),
         "budget": budget,
         "is_stale": is_stale or weak is not None,
         "weak": REFUSALS[weak] if weak else "",
         "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
         "is_member": any(need.group in session.groups for need in request.requirement.needs),
         "may_approve": "approve" in session.roles,
+        "seen": seen_digest(services.assets, request) if request.state == "open" else "",
         "again": _sign_in_again(session, f"/requests/{request_id}"),
     }
     return services.assets.page("request.html", values, status)
+
+
+def _ending(request: StoredRequest, votes: Sequence[StoredVote]) -> StoredVote | None:
+    """The vote that ended a voided request, if one did."""
+    others = (Verdict.APPROVE, Verdict.DENY)
+    found = [vote for vote in votes if vote.state == "accepted" and vote.verdict not in others]
+    return found[0] if found and request.state == "voided" else None
+
+
+def _unsaid(earlier: Sequence[EarlierRequest], page: RequestView) -> tuple[EarlierRequest, ...]:
+    """Those that the view itself does not tell of: what is bound by the decision is shown once."""
+    told = {one.request_id for one in page.view.earlier} if page.view else set[str]()
+    return tuple(one for one in earlier if one.request_id not in told)
 
 
 async def _budget(cursor: AsyncCursor[DictRow], services: Services, page: RequestView) -> tuple[BudgetLine, ...]:

@@ -15,6 +15,7 @@ __all__ = [
     "amount",
     "at",
     "duration",
+    "minor_units",
     "people_left",
     "requirement_in_words",
 ]
@@ -45,6 +46,7 @@ ORIGINS: dict[str, tuple[str, str]] = {
         "The same value stands in a field of the event that its endpoint declares trusted, whole or as words.",
     ),
     "untrusted": ("untrusted text", "The value was found only in content that somebody outside may have written."),
+    "person": ("approver", "An approver wrote the value; it stands nowhere in what the run read."),
     "model": ("model", "The value stands nowhere in what the run read: the model wrote or computed it."),
 }
 """Mark of an argument's provenance, and what it does and does not say."""
@@ -53,7 +55,7 @@ DID: dict[Verdict, str] = {
     Verdict.APPROVE: "approved",
     Verdict.DENY: "denied",
     Verdict.EDIT: "edited",
-    Verdict.ASK: "asked about",
+    Verdict.ASK: "asked the agent about",
     Verdict.HAND_OVER: "handed over",
 }
 """What somebody did who decided so."""
@@ -87,6 +89,9 @@ REFUSALS: dict[VoteRefusal, str] = {
     VoteRefusal.NOT_DELEGATED: "You may not decide for that person, or not any more. Look at the page again.",
     VoteRefusal.SAME_PERSON: "This person has decided already: under another account, or through a delegate.",
     VoteRefusal.REASON_MISSING: "Say why, in at least three characters.",
+    VoteRefusal.NOT_OFFERED: "This request cannot be answered so. Approve it, deny it, or look at what else it offers.",
+    VoteRefusal.CO_AUTHOR: "You wrote a part of this, and more than one pair of eyes is wanted: somebody else must "
+    "approve it.",
     VoteRefusal.INTERESTED_PARTY: "You asked for this, or it is done for you: somebody else must decide.",
     VoteRefusal.WEAK_SIGN_IN: "This decision needs a second factor: sign in again with one, then decide.",
     VoteRefusal.STALE_SIGN_IN: "You signed in too long ago for this decision. Sign in again, then decide.",
@@ -94,9 +99,14 @@ REFUSALS: dict[VoteRefusal, str] = {
 """Why a vote does not count, and what to do."""
 
 
+def minor_units(currency: str) -> int:
+    """How many decimals an amount of the currency has."""
+    return _EXPONENTS.get(currency, 2)
+
+
 def amount(minor: int, currency: str) -> str:
     """Such as `EUR 1,480.00`. The code and not a symbol: many currencies share one."""
-    exponent = _EXPONENTS.get(currency, 2)
+    exponent = minor_units(currency)
     whole, rest = divmod(abs(minor), 10**exponent)
     sign = "-" if minor < 0 else ""
     return f"{currency} {sign}{whole:,}" + (f".{rest:0{exponent}d}" if exponent else "")

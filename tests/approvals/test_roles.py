@@ -43,6 +43,8 @@ NEEDS: dict[str, str] = {
     "GET /requests/{request_id}/live": "view",
     "GET /requests/{request_id}/seen/{digest}": "view",
     "POST /requests/{request_id}/decision": "approve",
+    "GET /requests/{request_id}/edit": "approve",
+    "POST /requests/{request_id}/edit": "approve",
     "GET /stop": "view",
     "GET /stop/confirm": "kill",
     "POST /stop": "kill",
@@ -94,6 +96,7 @@ MACHINES = {
     "GET /api/me": "anybody",
     "GET /api/approvals": "requests:read",
     "GET /api/approvals/{request_id}": "requests:read",
+    "GET /api/approvals/{request_id}/seen": "requests:read",
     "GET /api/counts": "requests:read",
     "GET /api/decisions": "requests:read",
     "GET /api/stop": "runs:read",
@@ -113,11 +116,14 @@ _VALUES = {
     "step": "1",
     "call": "0",
 }
-_FORMS = {
+FORMS = {
     "POST /requests/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no, thanks"},
     "POST /delegations": {"delegate": "nobody", "last_day": "2020-01-01", "reason": "a table test"},
     "POST /delegations/of-others": {
-        "approver": "nobody", "delegate": "somebody", "last_day": "2020-01-01", "reason": "a table test"
+        "approver": "nobody",
+        "delegate": "somebody",
+        "last_day": "2020-01-01",
+        "reason": "a table test",
     },
     "POST /stop": {"scope": "run", "target": "run-" + "b" * 26, "reason": "a table test"},
     "POST /stop/{switch_id}/release": {"reason": "a table test"},
@@ -126,7 +132,7 @@ _FORMS = {
     "POST /reviews/{run_id}/{step}/{call}/label": {"label": "right"},
     "POST /runs/{run_id}/rating": {"useful": "yes"},
 }
-_BODIES: dict[str, object] = {
+BODIES: dict[str, object] = {
     "POST /api/tokens": {"name": "a table test", "scopes": ["requests:read"]},
     "POST /api/tokens/{token_id}/revocation": {"reason": "a table test"},
     "POST /api/approvals/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
@@ -184,13 +190,13 @@ async def status(office: Office, who: Person, route: str) -> int:
     async with office.visitor() as client:
         if path.startswith("/api/"):
             headers = {"authorization": f"Bearer {token}"}
-            return (await client.request(method, address, json=_BODIES.get(route), headers=headers)).status_code
+            return (await client.request(method, address, json=BODIES.get(route), headers=headers)).status_code
         client.cookies.set(desk.cookie, token)
         if method == "GET":
             query = {"scope": "tenant"} if path == "/stop/confirm" else None
             return (await client.get(address, params=query)).status_code
         csrf = (await desk.find(token)).csrf
-        return (await client.post(address, data={"csrf": csrf, **_FORMS.get(route, {})})).status_code
+        return (await client.post(address, data={"csrf": csrf, **FORMS.get(route, {})})).status_code
 
 
 @pytest.mark.req("I9")
