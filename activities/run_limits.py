@@ -142,7 +142,7 @@ async def settle_raise(engine: Engine, request: SettleRaise) -> RaiseSettled:
                 request_id=request.request_id,
                 state=state,
                 decision_ids=request.decision_ids,
-                by=tuple(vote.person for vote in votes if vote.decision_id in request.decision_ids),
+                by=tuple(vote.whose for vote in votes if vote.decision_id in request.decision_ids),
             )
             await append_audit(cursor, request.tenant, request.run_id, "approval_closed", entry.model_dump_json())
     granted = request.state == "granted" and not refusal

@@ -78,7 +78,7 @@ async def _settle(
         request_id=request.request_id,
         state=request.state,
         decision_ids=request.decision_ids,
-        by=tuple(row.person for row in rows),
+        by=tuple(row.whose for row in rows),
         ending=request.ending,
         said=ending.reason if ending and request.ending else "",
     )

@@ -58,6 +58,11 @@ class StoredVote(Record):
     cast_at: datetime
     settled_at: datetime | None
 
+    @property
+    def whose(self) -> str:
+        """The person, and for whom: such as `eve for lena`."""
+        return f"{self.person} for {self.for_person}" if self.for_person else self.person
+
 
 class VoteCast(Record):
     """The vote was written now."""
