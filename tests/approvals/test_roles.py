@@ -74,6 +74,15 @@ NEEDS: dict[str, str] = {
     "POST /delegations/of-others": "administer",
     "POST /delegations/{delegation_id}/end": "anybody",
     "GET /api/delegations": "view",
+    "GET /standing": "view",
+    "GET /standing/new": "approve",
+    "POST /standing": "approve",
+    "GET /standing/{standing_id}": "view",
+    "POST /standing/{standing_id}/decision": "approve",
+    "POST /standing/{standing_id}/revocation": "approve",
+    "GET /api/standing": "view",
+    "GET /api/standing/{standing_id}": "view",
+    "POST /api/standing/{standing_id}/decision": "approve",
     "GET /emergencies": "view",
     "POST /emergencies/{emergency_id}/approval": "approve",
     "POST /emergencies/{emergency_id}/end": "kill",
@@ -105,12 +114,13 @@ MACHINES = {
 }
 """Routes that are open to machines, and the scope that each needs. None of them decides anything."""
 
-_VALUES = {
+VALUES = {
     "request_id": "apr-" + "a" * 26,
     "digest": "0" * 64,
     "run_id": "run-" + "a" * 26,
     "switch_id": "1",
     "emergency_id": "emg-" + "a" * 26,
+    "standing_id": "sta-" + "a" * 26,
     "delegation_id": "dlg-" + "a" * 26,
     "token_id": "tok-" + "a" * 26,
     "step": "1",
@@ -182,7 +192,7 @@ async def test_every_route_names_the_role_that_the_table_says(office: Office) ->
 async def status(office: Office, who: Person, route: str) -> int:
     """What somebody gets who asks for a route with a well-formed request."""
     method, _, path = route.partition(" ")
-    address = re.sub(r"\{(\w+)\}", lambda match: _VALUES[match[1]], path)
+    address = re.sub(r"\{(\w+)\}", lambda match: VALUES[match[1]], path)
     desk = office.app.state.services.desk
     async with office.db.tenant(who.tenant) as cursor:
         account = await find_account(cursor, who.tenant, who.username)
