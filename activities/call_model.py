@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pydantic import Field
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -21,7 +22,7 @@ from activities.transcript import message_row
 from activities.transcripts import Transcript, Transcripts
 from contracts.agent import PinnedAgent
 from contracts.audit import ModelReplied
-from contracts.base import Digest, Micros, Record
+from contracts.base import Digest, Micros, Record, is_empty
 from contracts.canonical import digest_bytes
 from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, StopReason, ToolMessage, ToolSchema
 from contracts.outgoing import Redaction
@@ -50,12 +51,12 @@ class StoredTurn(Record):
     """What the journal keeps of a turn: enough to read the stored answer again exactly as before."""
 
     stop: StopReason
-    stop_detail: str
+    stop_detail: str = Field(default="", exclude_if=is_empty)
     served_model: str
     tokens: int
     micros: Micros
     transcript_digest: Digest
-    redactions: tuple[Redaction, ...] = ()
+    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=is_empty)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName
+from contracts.base import AgentName, Digest, JsonObject, Micros, Record, ToolName, is_empty, is_none
 from contracts.check import CheckFile, CheckName, PinnedCheck
 from contracts.model import ModelChoice
 from contracts.outgoing import OutputRule
@@ -41,14 +41,6 @@ ANY_TOOL: Final = "any"
 """In `on_denied`: every tool that is not named."""
 UNTRUSTED_CONTENT: Final = "untrusted_content"
 """In `forbidden_after`: the run has read content that outsiders may have written."""
-
-
-def _is_empty(value: object) -> bool:
-    return not value
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class Stage(StrEnum):
@@ -192,10 +184,10 @@ class RunLimits(Record):
     active_s: int
     age_s: int
     on_exceeded: OnExceeded
-    retries: int | None = Field(default=None, exclude_if=_is_none)
+    retries: int | None = Field(default=None, exclude_if=is_none)
     """None, and so for those below: pinned before there was such a limit."""
-    context_tokens: int | None = Field(default=None, exclude_if=_is_none)
-    loops: LoopLimits | None = Field(default=None, exclude_if=_is_none)
+    context_tokens: int | None = Field(default=None, exclude_if=is_none)
+    loops: LoopLimits | None = Field(default=None, exclude_if=is_none)
 
     @classmethod
     def from_file(cls, limits: LimitsFile) -> "RunLimits":
@@ -251,11 +243,11 @@ class PinnedAgent(Record):
     tool_schemas: tuple[JsonObject, ...]
     """The tools as the model sees them."""
     required_steps: dict[ToolName, tuple[ToolName, ...]]
-    forbidden_after: dict[ToolName, tuple[str, ...]] = Field(default_factory=dict, exclude_if=_is_empty)
+    forbidden_after: dict[ToolName, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
     """Tools, or `untrusted_content`, after which the key may not be called any more."""
-    on_denied: dict[str, OnDenied] = Field(default_factory=dict, exclude_if=_is_empty)
+    on_denied: dict[str, OnDenied] = Field(default_factory=dict, exclude_if=is_empty)
     """What a denial means for the run, by tool; `any` of the others."""
-    checks: dict[CheckName, PinnedCheck] = Field(default_factory=dict, exclude_if=_is_empty)
+    checks: dict[CheckName, PinnedCheck] = Field(default_factory=dict, exclude_if=is_empty)
     """Checks that policies may ask for."""
     postcondition: str
     fallback: Literal["hand_over", "wait"]

@@ -5,15 +5,11 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from contracts.agent import Stage
-from contracts.base import Digest, GroupName, JsonObject, Record, RunId, TenantId
+from contracts.base import Digest, GroupName, JsonObject, Record, RunId, TenantId, is_empty
 from contracts.decision import Reason, Requirement
 from contracts.vote import PLAIN_CHOICES, Verdict
 
 __all__ = ["ApprovalBasis", "ApprovalView", "ArgumentChange", "Earlier", "Escalation", "EvidenceItem", "Moments"]
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 def _is_plain(value: object) -> bool:
@@ -73,11 +69,11 @@ class Earlier(Record):
     display_name: str
     words: str = Field(max_length=2_000)
     """The reason, or the question."""
-    changes: tuple[ArgumentChange, ...] = Field(default=(), max_length=100, exclude_if=_is_empty)
+    changes: tuple[ArgumentChange, ...] = Field(default=(), max_length=100, exclude_if=is_empty)
     """Of an edit."""
-    problem: str = Field(default="", max_length=500, exclude_if=_is_empty)
+    problem: str = Field(default="", max_length=500, exclude_if=is_empty)
     """Why an edit could not be used."""
-    answer: str = Field(default="", max_length=2_000, exclude_if=_is_empty)
+    answer: str = Field(default="", max_length=2_000, exclude_if=is_empty)
     """Of a question: what the model has said since; never verified."""
 
 
@@ -121,7 +117,7 @@ class ApprovalView(Record):
     """The model's own words; never verified."""
     served_model: str
     evidence: tuple[EvidenceItem, ...] = Field(max_length=100)
-    earlier: tuple[Earlier, ...] = Field(default=(), max_length=20, exclude_if=_is_empty)
+    earlier: tuple[Earlier, ...] = Field(default=(), max_length=20, exclude_if=is_empty)
     """What approvers said before, oldest first."""
 
 
@@ -142,8 +138,8 @@ class ApprovalBasis(Record):
     """Ids of the determining policies, sorted."""
     choices: tuple[Verdict, ...] = Field(default=PLAIN_CHOICES, exclude_if=_is_plain)
     """What may be said to it."""
-    editors: tuple[str, ...] = Field(default=(), max_length=20, exclude_if=_is_empty)
+    editors: tuple[str, ...] = Field(default=(), max_length=20, exclude_if=is_empty)
     """Persons who wrote these arguments or a part of them."""
     view_digest: Digest
-    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25, exclude_if=_is_empty)
+    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25, exclude_if=is_empty)
     """Who else may decide, and from when."""

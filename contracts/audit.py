@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from contracts.base import AgentName, Digest, GroupName, JsonObject, Micros, Record, ToolName, UserName
+from contracts.base import AgentName, Digest, GroupName, JsonObject, Micros, Record, ToolName, UserName, is_empty
 from contracts.call import CallStatus, EffectState
 from contracts.decision import DecisionRecord
 from contracts.event import Origin
@@ -28,10 +28,6 @@ __all__ = [
     "RunClosed",
     "RunOpened",
 ]
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 class RunOpened(Record):
@@ -60,9 +56,9 @@ class ModelReplied(Record):
     tokens: int
     """Settled for the step, lost attempts included."""
     micros: Micros
-    shrunk: bool = Field(default=False, exclude_if=_is_empty)
+    shrunk: bool = Field(default=False, exclude_if=is_empty)
     """Whether this answer, malformed as one before it, took half of what the run's limits had left."""
-    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=_is_empty)
+    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=is_empty)
     """What output rules replaced in the answer."""
 
 
@@ -91,9 +87,9 @@ class CallDecided(Record):
     tool: ToolName
     arguments_digest: Digest
     verdict: Literal["admitted", "settled"]
-    status: CallStatus | None
+    status: CallStatus | None = Field(default=None, exclude_if=is_empty)
     """Of a settled visit."""
-    message: str
+    message: str = Field(default="", exclude_if=is_empty)
     """What the model was told, of a settled visit."""
     decision: DecisionRecord | None
     """None when it was settled before policy was asked."""
@@ -109,13 +105,13 @@ class CallFinished(Record):
     visit: int
     tool: ToolName
     status: CallStatus
-    effect: EffectState | None
-    output_digest: Digest | None
-    error: str
+    effect: EffectState | None = Field(default=None, exclude_if=is_empty)
+    output_digest: Digest | None = Field(default=None, exclude_if=is_empty)
+    error: str = Field(default="", exclude_if=is_empty)
     attempts: int
-    cached_from: str = Field(default="", exclude_if=_is_empty)
+    cached_from: str = Field(default="", exclude_if=is_empty)
     """The run that read the output, where it was served again."""
-    shrunk: bool = Field(default=False, exclude_if=_is_empty)
+    shrunk: bool = Field(default=False, exclude_if=is_empty)
     """Whether doubt about it took half of what the run's limits had left."""
 
 
@@ -138,9 +134,9 @@ class EffectResolved(Record):
     how: Literal["probe", "no_proof", "run_ended", "person"]
     """Who or what told. `run_ended`: nobody asks any more; what never left did not happen, of the rest nobody knows."""
     detail: str
-    by: str = Field(default="", exclude_if=_is_empty)
+    by: str = Field(default="", exclude_if=is_empty)
     """Of a person: who; a person's name as their account knows it."""
-    said_twice: bool = Field(default=False, exclude_if=_is_empty)
+    said_twice: bool = Field(default=False, exclude_if=is_empty)
     """Of a person: that it did not happen was said although an earlier attempt's credential was still good."""
 
 
@@ -172,10 +168,10 @@ class ApprovalClosed(Record):
     state: ApprovalState
     decision_ids: tuple[str, ...]
     by: tuple[str, ...]
-    """Persons whose votes counted."""
-    ending: Verdict | None = Field(default=None, exclude_if=_is_empty)
+    """Persons whose votes counted; of a delegate also for whom."""
+    ending: Verdict | None = Field(default=None, exclude_if=is_empty)
     """What ended a voided request, if an approver did."""
-    said: str = Field(default="", exclude_if=_is_empty)
+    said: str = Field(default="", exclude_if=is_empty)
     """In the words of whoever ended it."""
 
 
@@ -194,7 +190,7 @@ class CallEdited(Record):
     """Names of the arguments."""
     arguments_digest: Digest
     """Of the arguments that hold now."""
-    problem: str = Field(default="", exclude_if=_is_empty)
+    problem: str = Field(default="", exclude_if=is_empty)
     """Why the edit cannot be used."""
 
 

@@ -16,6 +16,8 @@ __all__ = [
     "TenantId",
     "ToolName",
     "UserName",
+    "is_empty",
+    "is_none",
 ]
 
 TenantId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -40,6 +42,16 @@ class _KnownToBeJson:
 
 
 JsonObject = Annotated[dict[str, JsonValue], _KnownToBeJson]
+
+
+def is_empty(value: object) -> bool:
+    """For `exclude_if`: what is empty is not written. Numbers for which zero says something must not use it."""
+    return not value
+
+
+def is_none(value: object) -> bool:
+    """For `exclude_if`: what there is not is not written."""
+    return value is None
 
 
 class Record(BaseModel):

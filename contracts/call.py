@@ -5,15 +5,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
+from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName, is_empty, is_none
 from contracts.decision import DecisionRecord, Requirement
 from contracts.vote import Grant
 
 __all__ = ["CallHead", "CallOutput", "CallResult", "CallStatus", "EffectState", "ExecuteTool", "ResultControl"]
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 class ExecuteTool(Record):
@@ -31,7 +27,7 @@ class ExecuteTool(Record):
     tool: ToolName
     arguments_digest: Digest
     """Digest of the canonical arguments that the proposal carried, or of those to which people edited them."""
-    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    revision: int = Field(default=0, ge=0, exclude_if=is_empty)
     """How often people edited the call."""
     grant: Grant | None = None
     """Approvals held."""
@@ -81,22 +77,22 @@ class ResultControl(Record):
     status: CallStatus
     told: bool
     """True when the answer to the model has been written to the transcript: the call is settled."""
-    retry_after_s: float | None = Field(default=None, ge=0, le=86_400)
-    requirement: Requirement | None = None
+    retry_after_s: float | None = Field(default=None, ge=0, le=86_400, exclude_if=is_none)
+    requirement: Requirement | None = Field(default=None, exclude_if=is_none)
     """Of `needs_approval`."""
-    checks: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    checks: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """Of `needs_check`: which."""
-    limit: str = ""
+    limit: str = Field(default="", exclude_if=is_empty)
     """Of `limit_reached`."""
-    effect: EffectState | None = None
+    effect: EffectState | None = Field(default=None, exclude_if=is_none)
     """State in the ledger, for writes."""
     policies: tuple[str, ...] = ()
     """Ids of the determining policies."""
-    output_digest: str = Field(default="", max_length=16, exclude_if=_is_empty)
+    output_digest: str = Field(default="", max_length=16, exclude_if=is_empty)
     """First 16 hexadecimal digits of the output's digest: enough to tell news from what was known in one run."""
-    fault: Literal["", "rejected", "not_sent", "ambiguous"] = Field(default="", exclude_if=_is_empty)
+    fault: Literal["", "rejected", "not_sent", "ambiguous"] = Field(default="", exclude_if=is_empty)
     """Of a call that did not run: what is known of it. `rejected` is a clear answer, the others are not."""
-    cached: bool = Field(default=False, exclude_if=_is_empty)
+    cached: bool = Field(default=False, exclude_if=is_empty)
     """Whether the output was served again instead of asking the service."""
 
 
@@ -107,7 +103,7 @@ class CallOutput(Record):
     """Canonical arguments, echoed: local activities record results, not inputs."""
     output: JsonObject | None = None
     """What the tool returned."""
-    message: str = ""
+    message: str = Field(default="", exclude_if=is_empty)
     """What the model is told when there is no output."""
     decision: DecisionRecord | None = None
     """The decision of this visit with its whole request; None when it was refused before policy was asked."""
@@ -121,7 +117,7 @@ class CallResult(Record):
     visit: int
     tool: ToolName
     arguments_digest: Digest
-    revision: int = Field(default=0, exclude_if=_is_empty)
+    revision: int = Field(default=0, exclude_if=is_empty)
     """How often people edited the call."""
     input_digest: Digest
     """Digest of the activity's input: Temporal's replay does not compare inputs, ours does."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName
+from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName, is_empty
 
 __all__ = [
     "CheckContent",
@@ -20,10 +20,6 @@ __all__ = [
     "RecordedOutput",
     "RunCheck",
 ]
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 CheckName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
@@ -102,7 +98,7 @@ class RunCheck(Record):
     call: int = Field(ge=0)
     tool: ToolName
     arguments_digest: Digest
-    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    revision: int = Field(default=0, ge=0, exclude_if=is_empty)
     """How often people edited the call: what a check said of other arguments counts no more."""
     check: CheckName
 

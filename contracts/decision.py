@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from contracts.base import Digest, GroupName, JsonObject, Record
+from contracts.base import Digest, GroupName, JsonObject, Record, is_empty
+from contracts.short_form import restored, shortened
 
 __all__ = [
     "Allowed",
@@ -21,10 +22,6 @@ __all__ = [
     "Requirement",
     "StandingUse",
 ]
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 class GroupCount(Record):
@@ -53,7 +50,10 @@ class Requirement(Record):
 
 
 class AuthorizationRequest(Record):
-    """What was put before the policy engine. Recorded whole, so that it can be decided again under other policies."""
+    """What was put before the policy engine: all of it, so that it can be decided again under other policies.
+
+    It is recorded in a short form (`contracts.short_form`), and read from there whole.
+    """
 
     principal: str
     """Cedar entity, such as `Agent::"acme/support_refund"`."""
@@ -65,8 +65,17 @@ class AuthorizationRequest(Record):
     """Typed context without the grant: arguments, tier, stage, counters, budgets, labels, switches."""
     entities: tuple[JsonObject, ...]
     """The entity slice, in Cedar's JSON form."""
-    user: str = Field(default="", exclude_if=_is_empty)
+    user: str = Field(default="", exclude_if=is_empty)
     """The user on whose behalf the agent acts, such as `User::"acme/lena"`: permitted is what both may do."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, document: object) -> object:
+        return restored(document)
+
+    @model_serializer(mode="wrap")
+    def _short(self, dump: SerializerFunctionWrapHandler) -> JsonObject:
+        return shortened(dump(self))
 
 
 class Reason(Record):
@@ -149,14 +158,14 @@ class DecisionRecord(Record):
     request: AuthorizationRequest
     granted: tuple[str, ...]
     """Rungs that a presented grant satisfied; empty without a grant."""
-    approvers: int = Field(default=0, exclude_if=_is_empty)
+    approvers: int = Field(default=0, exclude_if=is_empty)
     """Distinct persons of that grant."""
-    standing: StandingUse | None = Field(default=None, exclude_if=_is_empty)
+    standing: StandingUse | None = Field(default=None, exclude_if=is_empty)
     """Of a grant that came from a standing approval, not from people who were asked."""
     decision: Decision
     bundle_digest: Digest
     """Digest of policies, schema and ladder that decided."""
-    principals: tuple[PrincipalVerdict, ...] = Field(default=(), exclude_if=_is_empty)
+    principals: tuple[PrincipalVerdict, ...] = Field(default=(), exclude_if=is_empty)
     """The agent's verdict and the user's, when it acts for one."""
 
     @property

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.base import JsonObject, Micros, Record
+from contracts.base import JsonObject, Micros, Record, is_empty, is_none
 
 __all__ = [
     "AssistantMessage",
@@ -24,10 +24,6 @@ __all__ = [
     "Usage",
     "UserMessage",
 ]
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class Provider(StrEnum):
@@ -152,7 +148,7 @@ class ToolMessage(Record):
     """Result as JSON text, or the reason why there is none."""
     is_error: bool = False
     """True for a failure, refusal or denial."""
-    edited: EditedCall | None = Field(default=None, exclude_if=_is_none)
+    edited: EditedCall | None = Field(default=None, exclude_if=is_none)
     """Of a call that people edited."""
 
     @property
@@ -194,13 +190,13 @@ class Usage(Record):
     """Tokens of one call. `input_tokens` includes cached and cache-written ones, `output_tokens` includes reasoning."""
 
     input_tokens: int = Field(default=0, ge=0)
-    cached_input_tokens: int = Field(default=0, ge=0)
+    cached_input_tokens: int = Field(default=0, ge=0, exclude_if=is_empty)
     """Read from the provider's cache."""
-    cache_write_tokens: int = Field(default=0, ge=0)
+    cache_write_tokens: int = Field(default=0, ge=0, exclude_if=is_empty)
     """Written to the provider's cache."""
     output_tokens: int = Field(default=0, ge=0)
-    reasoning_tokens: int = Field(default=0, ge=0)
-    estimated: bool = False
+    reasoning_tokens: int = Field(default=0, ge=0, exclude_if=is_empty)
+    estimated: bool = Field(default=False, exclude_if=is_empty)
     """True where the provider reported nothing and the count is ours, from above."""
 
     @property

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.agent import PinnedAgent
 from contracts.approval import Escalation
-from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName
+from contracts.base import Digest, JsonObject, Record, RunId, TenantId, ToolName, is_empty
 from contracts.call import CallResult, ExecuteTool
 from contracts.check import CheckResult, RunCheck
 from contracts.decision import Requirement
@@ -67,10 +67,6 @@ ENGINE_FAULT = "EngineFault"
 """A contradiction that only a fault of this software explains: not retried."""
 
 
-def _is_empty(value: object) -> bool:
-    return not value
-
-
 def _is_plain(value: object) -> bool:
     return value == PLAIN_CHOICES
 
@@ -111,7 +107,7 @@ class OpenApproval(Record):
     """The visit that found the requirement."""
     tool: ToolName
     arguments_digest: Digest
-    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    revision: int = Field(default=0, ge=0, exclude_if=is_empty)
     """How often people edited the call."""
     requirement: Requirement
 
@@ -130,13 +126,13 @@ class ApprovalOpened(Record):
     """Unix seconds."""
     expires_at: int
     """Unix seconds."""
-    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25, exclude_if=_is_empty)
+    escalations: tuple[Escalation, ...] = Field(default=(), max_length=25, exclude_if=is_empty)
     """Who else may decide, and from when."""
     choices: tuple[Verdict, ...] = Field(default=PLAIN_CHOICES, exclude_if=_is_plain)
     """What may be said to it."""
-    editors: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    editors: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """Persons who wrote these arguments or a part of them."""
-    interested: tuple[str, ...] = Field(default=(), max_length=50, exclude_if=_is_empty)
+    interested: tuple[str, ...] = Field(default=(), max_length=50, exclude_if=is_empty)
     """Persons who may not decide: those of the run, with whoever their accounts belong to."""
 
 
@@ -154,14 +150,14 @@ class SettleApproval(Record):
     call: int = Field(ge=0)
     tool: ToolName
     arguments_digest: Digest
-    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    revision: int = Field(default=0, ge=0, exclude_if=is_empty)
     """How often people had edited the call when it was asked."""
     state: ApprovalState
     decision_ids: tuple[str, ...] = Field(max_length=20)
     """Accepted votes, in the order in which they were counted."""
-    ending: Verdict | None = Field(default=None, exclude_if=_is_empty)
+    ending: Verdict | None = Field(default=None, exclude_if=is_empty)
     """Of a voided request: what ended it, if an approver did."""
-    edited: Digest | None = Field(default=None, exclude_if=_is_empty)
+    edited: Digest | None = Field(default=None, exclude_if=is_empty)
     """Of an edit: digest of the arguments, as the vote names it."""
 
 
@@ -171,7 +167,7 @@ class Revised(Record):
     revision: int = Field(ge=1)
     arguments_digest: Digest
     """Of the arguments that hold now: the edited ones, or those before where they cannot be used."""
-    problem: str = Field(default="", max_length=500, exclude_if=_is_empty)
+    problem: str = Field(default="", max_length=500, exclude_if=is_empty)
     """Why the edit cannot be used; empty when it can. Holds no value of an argument."""
 
 
@@ -180,7 +176,7 @@ class ApprovalSettled(Record):
 
     request_id: str
     state: ApprovalState
-    revised: Revised | None = Field(default=None, exclude_if=_is_empty)
+    revised: Revised | None = Field(default=None, exclude_if=is_empty)
     """Of an edit."""
 
 

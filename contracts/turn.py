@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName
+from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName, is_empty
 from contracts.call import CallHead, CallResult
 from contracts.outgoing import Redaction
 
@@ -22,10 +22,6 @@ __all__ = [
     "TurnControl",
     "TurnHead",
 ]
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 class CallModel(Record):
@@ -46,7 +42,7 @@ class CallControl(Record):
     tool: ToolName
     arguments_digest: Digest
     """Digest of the canonical arguments, after validation and defaults."""
-    revision: int = Field(default=0, ge=0, exclude_if=_is_empty)
+    revision: int = Field(default=0, ge=0, exclude_if=is_empty)
     """How often people edited it since it was proposed: then the digest is that of the edited arguments."""
 
 
@@ -111,13 +107,13 @@ class TurnContent(Record):
     text: str = ""
     calls: tuple[CallContent, ...] = ()
     """In the order of `Calls.calls`."""
-    summary: str = ""
+    summary: str = Field(default="", exclude_if=is_empty)
     """Of a finish."""
-    needed: str = ""
+    needed: str = Field(default="", exclude_if=is_empty)
     """What a person must do, of a hand-over."""
-    corrections: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """What the model was told about a malformed answer."""
-    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=_is_empty)
+    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=is_empty)
     """What output rules replaced in the answer before it was stored; the arguments above are the replaced ones."""
 
 
@@ -134,7 +130,7 @@ class ModelTurn(Record):
     """Cost settled for this step in micro-dollars, lost attempts included."""
     transcript_digest: Digest
     """Digest over the messages that the model was shown: proves which input this answer belongs to."""
-    visits: tuple[CallResult, ...] = Field(default=(), exclude_if=_is_empty)
+    visits: tuple[CallResult, ...] = Field(default=(), exclude_if=is_empty)
     """First visits of short reads among the calls, made by the same activity: see `activities.first_reads`."""
 
 

@@ -6,16 +6,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from contracts.base import GroupName, Record
+from contracts.base import GroupName, Record, is_empty
 from contracts.decision import GroupCount, Requirement
 
 __all__ = ["GroupRule", "Ladder"]
 
 _MAX_CHAIN = 5
-
-
-def _is_empty(value: object) -> bool:
-    return not value
 
 
 class GroupRule(Record):
@@ -32,7 +28,7 @@ class Ladder(Record):
 
     rungs: tuple[Requirement, ...] = Field(max_length=20)
     """A denial tries every one of them."""
-    groups: dict[GroupName, GroupRule] = Field(default_factory=dict, max_length=100, exclude_if=_is_empty)
+    groups: dict[GroupName, GroupRule] = Field(default_factory=dict, max_length=100, exclude_if=is_empty)
     """Groups that escalate; the others wait until the request expires."""
 
     @model_validator(mode="after")

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from pydantic import Field
+
 from activities.engine import Engine, engine_fault
 from activities.proposal import parse_call
 from activities.transcript import tool_message
 from contracts.agent import PinnedAgent, PinnedTool
-from contracts.base import JsonObject
+from contracts.base import JsonObject, is_empty
 from contracts.call import CallOutput, CallResult, CallStatus, EffectState, ExecuteTool, ResultControl
 from contracts.canonical import digest
 from contracts.decision import DecisionRecord
@@ -167,7 +169,7 @@ def json_object(text: str) -> JsonObject:
 class StoredControl(ResultControl):
     """Control part of a result as the journal keeps it: with what content cannot be rebuilt from elsewhere."""
 
-    message: str = ""
+    message: str = Field(default="", exclude_if=is_empty)
 
 
 def result_of(

@@ -19,6 +19,8 @@ class CheckRow(Table, table=True):
     step: int = Field(primary_key=True)
     call: int = Field(primary_key=True)
     name: str = Field(primary_key=True)
+    revision: int = Field(default=0, primary_key=True, sa_column_kwargs={"server_default": "0"})
+    """How often people had edited the call: what was said of other arguments counts no more."""
     state: str
     """`reserved` or `done`."""
     fence: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
