@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -12,10 +12,12 @@ from rich.text import Text
 from approvals.api import DecisionReply, RequestReply, SeenReply
 from approvals.assets import plain
 from approvals.decide import Decide
-from approvals.presenting import headline, inbox_line
+from approvals.presenting import headline
 from approvals.values import notes_of
-from approvals.words import ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
+from approvals.words import DID, ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
 from cli.approval_accounts import mount_accounts
+from cli.approval_choices import mount_choices
+from cli.approval_lists import STATE_COLOURS, AsOption, mount_lists
 from cli.approvals_client import ApprovalsClient
 from cli.delegates import mount_delegates
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
@@ -26,63 +28,20 @@ from store.seen import SeenPage
 
 __all__ = ["mount"]
 
-AsOption = Annotated[str | None, typer.Option("--as", help="USER or TENANT/USER. Default: who signed in last.")]
 RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request, apr-….")]
-_COLOURS = {"open": "yellow", "granted": "green", "denied": "red", "expired": "red", "voided": "dim"}
 
 
 def mount(app: typer.Typer) -> None:
     """Add the group to the application."""
     group = typer.Typer(no_args_is_help=True, help="Approvals: look at requests, decide them, manage accounts.")
-    group.command("list")(list_approvals)
+    mount_lists(group)
     group.command("show")(show)
     group.command("approve")(approve)
     group.command("deny")(deny)
+    mount_choices(group)
     mount_accounts(group)
     mount_delegates(group)
     app.add_typer(group, name="approvals")
-
-
-def list_approvals(
-    who: AsOption = None,
-    scope: Annotated[
-        Literal["mine", "groups", "all"], typer.Option(help="That I may decide, of my groups, or all.")
-    ] = "mine",
-    history: Annotated[bool, typer.Option("--history", help="Requests that are over.")] = False,
-    after: Annotated[str, typer.Option(help="Cursor of the next page, as the page before printed it.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 25,
-    as_json: JsonOption = False,
-) -> int:
-    """List requests: open ones by expiry, past ones newest first."""
-    with ApprovalsClient(load_settings(), who) as client:
-        page = client.list(state="history" if history else "open", scope=scope, after=after, limit=limit)
-    if as_json:
-        print_json(page)
-        return Exit.OK
-    now = datetime.now(UTC)
-    rows = [inbox_line(line, now=now) for line in page.lines]
-    if not rows:
-        say("nothing waits for a decision" if not history else "nothing has been decided")
-        return Exit.OK
-    print_table(
-        ("REQUEST", "WHAT", "TARGET", "AMOUNT", "TIER", "STATE", "LEFT", "NEEDS"),
-        [
-            (
-                row.line.request_id,
-                plain(row.line.tool),
-                plain(row.line.resource_id or ""),
-                plain(row.amount),
-                str(row.tier.number),
-                Text(row.state, _COLOURS[row.state]),
-                row.deadline.left if row.state == "open" else "",
-                f"{row.requirement}, {row.people_left} to go" if row.state == "open" else "",
-            )
-            for row in rows
-        ],
-    )
-    if page.next:
-        say(f"more: --after {page.next}")
-    return Exit.OK
 
 
 def show(
@@ -169,7 +128,7 @@ def _decide(
 def _in_words(reply: DecisionReply) -> str:
     if reply.vote is None:
         return f"not decided: {reply.message}"
-    did = {Verdict.APPROVE: "approval", Verdict.DENY: "denial"}[reply.vote.verdict]
+    did = {Verdict.APPROVE: "approval", Verdict.DENY: "denial"}.get(reply.vote.verdict, f"{reply.vote.verdict} answer")
     if reply.outcome == "stands":
         return f"your earlier {did} stands"
     match reply.vote.state:
@@ -187,14 +146,17 @@ def _print_request(request: RequestReply) -> None:
     console.print(
         Text.assemble(
             (f"{request.request_id}  ", "bold"),
-            (request.state, _COLOURS[request.state]),
+            (request.state, STATE_COLOURS[request.state]),
             f"  tier {request.tier}, {name.lower()}: {meaning}",
         )
     )
     if view is None:
-        say("What was asked cannot be shown: the stored page is damaged. It can only be denied.")
+        say("What was asked cannot be shown: the stored page is damaged. It can only be denied or handed over.")
     else:
         _print_view(view)
+    others = [choice.value.replace("_", "-") for choice in request.choices if choice.value not in ("approve", "deny")]
+    if request.state == "open" and others:
+        say(f"also    {', '.join(f'countersign approvals {other}' for other in others)}")
     left = request.expires_at - datetime.now(UTC)
     until = f", {duration(left)} left" if request.state == "open" else ""
     say(f"\nneeds   {requirement_in_words(request.requirement)}{until}")
@@ -230,4 +192,10 @@ def _print_view(view: ApprovalView) -> None:
     console.print()
     for reason in view.reasons:
         say(plain(f"why     {reason.text} ({reason.policy})"))
+    for said in view.earlier:
+        say(plain(f"before  {said.display_name} {DID[said.verdict]} it at step {said.step}: {said.words}"))
+        for change in said.changes:
+            say(plain(f"        {change.name}: {change.before} → {change.after}"))
+        if said.problem or said.answer:
+            say(plain(f"        {said.problem or f'not verified, the model answered: {said.answer}'}"))
     say(plain(f"model   not verified, written by {view.served_model}: {view.model_reason or 'no reason given'}"))

@@ -10,20 +10,35 @@ from joserfc.jwk import OKPKey
 from pydantic import SecretStr
 
 from contracts.agent import ApprovalTimes, Stage
-from contracts.approval import ApprovalBasis, ApprovalView, EvidenceItem
+from contracts.approval import ApprovalBasis, ApprovalView, EvidenceItem, Moments
 from contracts.base import JsonObject
 from contracts.canonical import digest, digest_bytes, run_id_for
 from contracts.decision import GroupCount, Reason, Requirement
+from contracts.vote import Verdict
 from settings import Settings
 from store.accounts import NewAccount, Role, add_account
 from store.approvals import StoredRequest, open_request
 from store.database import Database
+from store.revisions import keep_schema
 
 TENANT = "acme"
 PASSWORD = "correct horse battery"
 ONE_LEAD = Requirement(id="one-support-lead", needs=(GroupCount(group="support-leads", count=1),))
 TWO_FINANCE = Requirement(id="two-finance", needs=(GroupCount(group="finance", count=2),))
 SOME_DIGEST = digest_bytes(b"")
+ARGUMENTS: JsonObject = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["order_id", "amount_minor", "currency", "reason_code"],
+    "properties": {
+        "order_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The customer's order."},
+        "amount_minor": {"type": "integer", "minimum": 1, "maximum": 100_000_000, "description": "In minor units."},
+        "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+        "reason_code": {"type": "string", "enum": ["late_delivery", "damaged_item", "goodwill"]},
+        "note": {"anyOf": [{"type": "string", "maxLength": 200}, {"type": "null"}], "default": None},
+    },
+}
+"""Schema of the refund's arguments."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +180,9 @@ async def ask(
     *,
     requirement: Requirement = ONE_LEAD,
     interested: tuple[str, ...] = (),
-    times: ApprovalTimes | None = None,
+    times: ApprovalTimes | Moments | None = None,
+    choices: tuple[Verdict, ...] = tuple(Verdict),
+    editors: tuple[str, ...] = (),
     **changes: Any,  # noqa: ANN401 - any field of the view
 ) -> StoredRequest:
     """Open a request of its own run, as the run's activity does."""
@@ -183,9 +200,13 @@ async def ask(
         resource_version=view.resource_version,
         requirement=requirement,
         policies=tuple(sorted(reason.policy for reason in view.reasons)),
+        choices=choices,
+        editors=editors,
         view_digest=digest(view),
+        escalations=times.escalations if isinstance(times, Moments) else (),
     )
     async with database.tenant(view.tenant) as cursor:
+        await keep_schema(cursor, view.tenant, SOME_DIGEST, ARGUMENTS)
         return await open_request(
             cursor, basis=basis, view=view, visit=1, interested=interested, times=times or ApprovalTimes()
         )
