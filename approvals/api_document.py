@@ -20,7 +20,7 @@ digest of what was shown to them. A machine's token lists, looks and stops by it
 `docs/API.md` says how to build a front end on it. Fields may be added to answers; none changes its meaning.
 """
 _REFUSALS = {
-    400: "The page's cursor is damaged or of another list",
+    400: "It cannot be read: a damaged cursor, or a body that is no text",
     401: "No token, or one that is not valid any more",
     403: "The account has no such role, or the token no such scope",
     404: "There is no such thing in the tenant of the token",
@@ -70,7 +70,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
         operation["description"] = f"{operation.get('description', '')}\n\n{who}{machine}.".strip()
         refusals |= {401} | ({403} if role != ANYBODY or scope is None else set())
     if "requestBody" in operation:
-        refusals |= {413, 422}
+        refusals |= {400, 413, 422}
     where = {parameter["in"] for parameter in operation.get("parameters", ())}
     refusals |= ({404} if "path" in where else set()) | ({422} if where & {"query", "header"} else set())
     for status in sorted(refusals):

@@ -30,7 +30,7 @@ ApiViewer = Annotated[Visitor | Machine, Depends(ApiOpenTo("view", "runs:read"))
 ApiUndoer = Annotated[Visitor, Depends(ApiNeeds("undo"))]
 
 pages = APIRouter(include_in_schema=False)
-api = APIRouter(prefix="/api")
+api = APIRouter(prefix="/api", tags=["runs"])
 
 
 @pages.get("/doubts")
@@ -85,7 +85,7 @@ async def api_doubts(services: Parts, caller: ApiViewer) -> list[StoredEffect]:
         return list(await effects_in(cursor, caller.tenant, [EffectState.UNKNOWN], limit=200))
 
 
-@api.post("/doubts/{run_id}/{step}/{call}/resolution")
+@api.post("/doubts/{run_id}/{step}/{call}/resolution", responses={409: {}})
 async def api_resolve(
     services: Parts, caller: ApiUndoer, run_id: RunIdPath, step: Number, call: Number, body: ResolveDoubt
 ) -> Closed:

@@ -6,10 +6,12 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Route
 
 from approvals.assets import Assets
 from contracts.base import Record
@@ -78,6 +80,8 @@ def add_problems(app: FastAPI, assets: Assets) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         if error.status_code == HTTPStatus.SEE_OTHER and error.headers:  # the way to the sign-in page
             return Response(status_code=303, headers=error.headers)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return answer(request, 405, headers={"allow": ", ".join(sorted(_methods_at(app, request.url.path)))})
         plain = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
         return answer(request, error.status_code, plain, headers=error.headers)
 
@@ -107,3 +111,14 @@ def add_problems(app: FastAPI, assets: Assets) -> None:
     async def fault(request: Request, error: Exception) -> Response:
         del error  # logged, with its traceback, by the server
         return answer(request, 500, "A fault of this software. Nothing was decided by it; the log says more.")
+
+
+def _methods_at(app: FastAPI, path: str) -> set[str]:
+    """The methods of every route of that path: Starlette names those of the first alone."""
+    routes = [context.original_route for context in iter_route_contexts(app.routes)]
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.path_regex.match(path)
+        for method in route.methods or ()
+    }

@@ -13,7 +13,7 @@ from approvals.services import Services, services_of
 from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
 from approvals.visitors import Visitor
 from contracts.base import Record
-from policy.commands import ROLES_FOR
+from contracts.command import EndRun, HandOver, Pause, ResolveUnknown, Resume
 from store.pauses import StoredPause, open_pauses
 from store.switches import Receipt, Thrown, under_way
 
@@ -24,9 +24,10 @@ Viewer = Annotated[Visitor | Machine, Depends(ApiOpenTo("view", "runs:read"))]
 Thrower = Annotated[Visitor | Machine, Depends(ApiOpenTo("kill", "kill"))]
 Stopper = Annotated[Visitor, Depends(ApiNeeds("kill"))]
 Undoer = Annotated[Visitor, Depends(ApiNeeds("undo"))]
+Words = Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
 RunIdPath = Annotated[str, Path(pattern=r"^run-[a-z2-7]{26}$")]
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", tags=["runs"])
 
 
 class StopReply(Record):
@@ -40,10 +41,29 @@ class StopReply(Record):
     """Calls that open runs have started and not finished."""
 
 
+class _Said(Record):
+    reason: Words
+    """Why; it is recorded."""
+    nonce: str = Field(default="", max_length=64)
+    """The same for the same press of a button: what is sent twice gives one order."""
+
+
+class RunOrder(_Said):
+    """An order to a run."""
+
+    order: Annotated[Pause | Resume | EndRun | HandOver, Field(discriminator="kind")]
+
+
+class DoubtClosed(_Said):
+    """Word to a run that a person has closed a doubt."""
+
+    order: ResolveUnknown
+
+
 class ReleaseSwitch(Record):
     """Why it is safe to go on."""
 
-    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
+    reason: Words
 
 
 class OrderReply(Record):
@@ -74,7 +94,7 @@ async def api_throw(services: Parts, caller: Thrower, body: ThrowSwitch) -> Thro
     return thrown
 
 
-@router.post("/stop/{switch_id}/release")
+@router.post("/stop/{switch_id}/release", responses={409: {}})
 async def api_release(
     services: Parts, caller: Stopper, switch_id: Annotated[int, Path(ge=1, le=2**53)], body: ReleaseSwitch
 ) -> Released:
@@ -88,20 +108,20 @@ async def api_release(
     return released
 
 
-@router.post("/runs/{run_id}/orders")
-async def api_order(services: Parts, caller: Stopper, run_id: RunIdPath, body: GiveOrder) -> OrderReply:
+@router.post("/runs/{run_id}/orders", responses={409: {}})
+async def api_order(services: Parts, caller: Stopper, run_id: RunIdPath, body: RunOrder) -> OrderReply:
     """Pause, resume, end or hand over a run."""
-    if "kill" not in ROLES_FOR[body.order.kind]:
-        raise HTTPException(422, f"A doubt is closed at /api/runs/{run_id}/doubts.")
-    return _reply(await give(services, caller, run_id, body))
+    return _reply(await give(services, caller, run_id, _given(body)))
 
 
-@router.post("/runs/{run_id}/doubts")
-async def api_doubt(services: Parts, caller: Undoer, run_id: RunIdPath, body: GiveOrder) -> OrderReply:
+@router.post("/runs/{run_id}/doubts", responses={409: {}})
+async def api_doubt(services: Parts, caller: Undoer, run_id: RunIdPath, body: DoubtClosed) -> OrderReply:
     """Tell a run that a person has closed a doubt in the ledger."""
-    if "undo" not in ROLES_FOR[body.order.kind]:
-        raise HTTPException(422, f"Orders to a run go to /api/runs/{run_id}/orders.")
-    return _reply(await give(services, caller, run_id, body))
+    return _reply(await give(services, caller, run_id, _given(body)))
+
+
+def _given(body: RunOrder | DoubtClosed) -> GiveOrder:
+    return GiveOrder(order=body.order, reason=body.reason, nonce=body.nonce)
 
 
 def _reply(ordered: Ordered) -> OrderReply:

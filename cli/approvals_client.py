@@ -8,24 +8,31 @@ from typing import Self, TypeVar, cast
 
 import httpx
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
-from approvals.api import DecisionReply, RequestReply
-from approvals.api_account import SignedIn
+from approvals.api import DecisionReply, RequestReply, SeenReply
+from approvals.api_account import NewToken, RevokeToken, SignedIn, TokenMade
 from approvals.decide import Decide
 from approvals.doubts import Closed, ResolveDoubt
+from approvals.list_filters import DecisionFilter, RequestFilter
 from approvals.operate import GiveOrder
 from approvals.stop_api import OrderReply
 from cli.output import CliError
 from settings import Settings
 from settings.tenants import load_tenants
+from store.api_tokens import ApiToken
 from store.approval_lists import RequestPage
+from store.vote_lists import DecisionPage
 
 __all__ = ["ApprovalsClient"]
 
 _TIMEOUT_S = 30
 _SIGNED_OUT = 401
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
+
+
+class _Tokens(RootModel[tuple[ApiToken, ...]]):
+    """The tokens of a tenant."""
 
 
 class ApprovalsClient:
@@ -48,14 +55,33 @@ class ApprovalsClient:
     def __exit__(self, *_exc: object) -> None:
         self._http.close()
 
-    def list(self, *, state: str, scope: str, after: str, limit: int) -> RequestPage:
+    def list(self, asked: RequestFilter) -> RequestPage:
         """A page of requests."""
-        params: dict[str, str | int] = {"state": state, "scope": scope, "after": after, "limit": limit}
-        return self._call("GET", "/api/approvals", RequestPage, params=params)
+        return self._call("GET", "/api/approvals", RequestPage, params=asked.model_dump(mode="json"))
+
+    def decisions(self, asked: DecisionFilter) -> DecisionPage:
+        """A page of what people decided."""
+        return self._call("GET", "/api/decisions", DecisionPage, params=asked.model_dump(mode="json"))
+
+    def make_token(self, new: NewToken) -> TokenMade:
+        """A token of a machine, shown this once."""
+        return self._call("POST", "/api/tokens", TokenMade, body=new)
+
+    def tokens(self) -> tuple[ApiToken, ...]:
+        """What is kept of the machines' tokens."""
+        return self._call("GET", "/api/tokens", _Tokens).root
+
+    def revoke_token(self, token_id: str, why: RevokeToken) -> ApiToken:
+        """End a machine's token."""
+        return self._call("POST", f"/api/tokens/{token_id}/revocation", ApiToken, body=why)
 
     def show(self, request_id: str) -> RequestReply:
         """One request with its digest."""
         return self._call("GET", f"/api/approvals/{request_id}", RequestReply)
+
+    def seen(self, request_id: str) -> SeenReply:
+        """The pages on which people decided in a browser."""
+        return self._call("GET", f"/api/approvals/{request_id}/seen", SeenReply)
 
     def decide(self, request_id: str, decision: Decide) -> DecisionReply:
         """Decide what the digest says."""
