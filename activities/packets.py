@@ -79,9 +79,9 @@ def _line(entry: JsonObject) -> str:
         case "model_replied" | "planned":
             return f"step {body['step']}: {body['served_model']} answered with {body['control']}"
         case "decided" if body["verdict"] == "settled":
-            return f"step {body['step']}: {body['tool']} {body['status']}. {body['message']}".strip()
+            return f"step {body['step']}: {body['tool']} {body['status']}. {body.get('message', '')}".strip()
         case "finished":
-            tail = f": {body['error']}" if body["error"] else ""
+            tail = f": {body['error']}" if body.get("error") else ""
             return f"step {body['step']}: {body['tool']} {body['status']}{tail}"
         case "approval_asked":
             return f"step {body['step']}: {body['tool']} was put before people ({body['requirement']})"
