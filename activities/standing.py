@@ -48,8 +48,10 @@ async def standing_grant(
 ) -> StandingGrant | None:
     """The oldest that holds for a call for which policy asks people; None: people are asked.
 
-    Whatever is wrong with one of them, it is as if it were not there.
+    Whatever is wrong with one of them, it is as if it were not there. What an approver wrote is for others to see.
     """
+    if visit.request.revision:
+        return None
     async with engine.db.tenant(visit.request.tenant) as cursor:
         candidates = await standing_for(cursor, visit.key, visit.agent.name, tool.name)
         if not candidates:

@@ -26,6 +26,8 @@ from approvals import (
     review_pages,
     run_pages,
     sign_in,
+    standing_form,
+    standing_pages,
     step_pages,
     stop_api,
     stop_pages,
@@ -83,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         limits=WatchedLimits(settings.limits_file),
         live=LiveDesk(database, desk),
         reviews_file=settings.reviews_file,
+        standing_file=settings.standing_file,
     )
 
     @asynccontextmanager
@@ -127,6 +130,9 @@ def create_app(settings: Settings) -> FastAPI:
         emergency_pages.router,
         delegation_pages.pages,
         delegation_pages.api,
+        standing_form.router,  # before the page of one: "new" is no id
+        standing_pages.pages,
+        standing_pages.api,
         run_pages.router,
         step_pages.router,
         sign_in.router,

@@ -37,6 +37,8 @@ class Services:
     live: LiveDesk
     reviews_file: Path
     """Read anew by each page that needs it."""
+    standing_file: Path
+    """The same."""
 
 
 def services_of(request: Request) -> Services:

@@ -90,7 +90,8 @@ def empty_database(module_database: DatabaseAddresses) -> DatabaseAddresses:
     """The module's database without the rows of other tests: quicker than one for each."""
     with psycopg.connect(module_database.owner_url, autocommit=True) as connection:
         connection.execute(
-            "truncate accounts, sessions, approval_requests, approval_terms, votes, vote_keys, seen_pages, api_tokens"
+            "truncate accounts, sessions, approval_requests, approval_terms, votes, vote_keys, seen_pages, api_tokens,"
+            " standing_approvals, delegations"
         )
     return module_database
 

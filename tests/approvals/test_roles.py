@@ -127,6 +127,8 @@ VALUES = {
     "call": "0",
 }
 FORMS = {
+    "POST /standing": {"like": "apr-" + "a" * 26},
+    "POST /standing/{standing_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
     "POST /requests/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no, thanks"},
     "POST /delegations": {"delegate": "nobody", "last_day": "2020-01-01", "reason": "a table test"},
     "POST /delegations/of-others": {
@@ -143,6 +145,7 @@ FORMS = {
     "POST /runs/{run_id}/rating": {"useful": "yes"},
 }
 BODIES: dict[str, object] = {
+    "POST /api/standing/{standing_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
     "POST /api/tokens": {"name": "a table test", "scopes": ["requests:read"]},
     "POST /api/tokens/{token_id}/revocation": {"reason": "a table test"},
     "POST /api/approvals/{request_id}/decision": {"verdict": "deny", "digest": "sha256:" + "0" * 64, "reason": "no"},
@@ -203,7 +206,7 @@ async def status(office: Office, who: Person, route: str) -> int:
             return (await client.request(method, address, json=BODIES.get(route), headers=headers)).status_code
         client.cookies.set(desk.cookie, token)
         if method == "GET":
-            query = {"scope": "tenant"} if path == "/stop/confirm" else None
+            query = {"/stop/confirm": {"scope": "tenant"}, "/standing/new": {"like": "apr-" + "a" * 26}}.get(path)
             return (await client.get(address, params=query)).status_code
         csrf = (await desk.find(token)).csrf
         return (await client.post(address, data={"csrf": csrf, **FORMS.get(route, {})})).status_code
