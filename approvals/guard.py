@@ -1,6 +1,7 @@
 """What holds for every request before a page is asked: known host, size, same origin. And headers on every answer."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -91,7 +92,7 @@ class Guard:
                         headers[name] = value
                 if self._is_https:
                     headers["strict-transport-security"] = _HSTS
-                if not is_static:
+                if not is_static or message["status"] != HTTPStatus.OK:
                     headers["cache-control"] = "no-store"
             await send(message)
 
