@@ -69,10 +69,11 @@ async def post_decision(
     digest: Annotated[str, Form(max_length=100)],
     seen: Annotated[str, Form(max_length=100)] = "",
     reason: Annotated[str, Form(max_length=8_000)] = "",
+    delegation: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Decide. The answer to a counted decision is the request's own page, so that reloading it posts nothing."""
     try:
-        posted = Decide(verdict=verdict, digest=digest, seen=seen, reason=reason)
+        posted = Decide(verdict=verdict, digest=digest, seen=seen, reason=reason, delegation=delegation)
     except ValidationError:
         problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
         return await request_page(

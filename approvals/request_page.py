@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
@@ -10,15 +9,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from approvals.budget import BudgetLine, budget_lines
+from approvals.delegates import places_for
+from approvals.forms import sign_in_again
 from approvals.presenting import RequestView, present
 from approvals.seen import seen_digest
 from approvals.services import Services
+from approvals.timetable import first_chance, timetable
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
 from contracts.limits import RAISE_TOOL
 from contracts.vote import Verdict
 from policy.votes import is_co_author, sign_in_refusal
-from store.accounts import LOCAL_ISSUER
 from store.approvals import StoredRequest, find_request
 from store.attention import note_views
 from store.budgets import budgets_of
@@ -26,7 +27,6 @@ from store.decoy_runs import stand_in
 from store.decoys import find_decoy
 from store.earlier import EarlierRequest, earlier_requests
 from store.revisions import following_request
-from store.sessions import StoredSession
 from store.votes import StoredVote, votes_on
 
 __all__ = ["Draft", "request_page"]
@@ -41,13 +41,6 @@ class Draft:
 
 
 NO_DRAFT = Draft()
-
-
-def _sign_in_again(session: StoredSession, here: str) -> str:
-    """Where this person proves anew who they are, and comes back."""
-    if session.issuer == LOCAL_ISSUER:
-        return f"/sign-in?{urlencode({'next': here})}"
-    return f"/sign-in/with/{session.tenant}?{urlencode({'next': here, 'again': 'true'})}"
 
 
 async def request_page(
@@ -73,12 +66,14 @@ async def request_page(
         earlier = await earlier_requests(cursor, request)
         page = present(request, votes, now=request.read_at)
         budget = await _budget(cursor, services, page)
+        places = await places_for(cursor, visitor.session, request)
         following = await following_request(cursor, visitor.tenant, request_id) if request.state == "voided" else None
     session, opened = visitor.session, request.opened()
     signed_in_s = (request.read_at - session.authenticated_at).total_seconds()
     strength = "multi_factor" if session.multi_factor else "password"
     weak = sign_in_refusal(request.tier, signed_in_s, session.issuer, strength)
     mine = next((vote for vote in reversed(votes) if vote.person == session.person), None)
+    deputy = next((vote for vote in votes if vote.for_person == session.person and vote.state != "refused"), None)
     names = {name.casefold() for name in request.interested}
     values = {
         "visitor": visitor,
@@ -100,10 +95,14 @@ async def request_page(
         "is_stale": is_stale or weak is not None,
         "weak": REFUSALS[weak] if weak else "",
         "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
-        "is_member": any(need.group in session.groups for need in request.requirement.needs),
+        "is_member": bool(places) and deputy is None,
+        "places": places,
+        "deputy": deputy,
+        "moments": timetable(opened.escalations, sla_at=request.sla_at, now=request.read_at),
+        "later": first_chance(opened.escalations, session.groups, now=request.read_at),
         "may_approve": "approve" in session.roles,
         "seen": seen_digest(services.assets, request) if request.state == "open" else "",
-        "again": _sign_in_again(session, f"/requests/{request_id}"),
+        "again": sign_in_again(session, f"/requests/{request_id}"),
     }
     return services.assets.page("request.html", values, status)
 
