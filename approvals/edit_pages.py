@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -11,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from approvals.decide import Decide, Decided, NotCast, Outcome, Stands, Unusable, decide
+from approvals.delegates import Place, places_for
 from approvals.editing import inputs_of, problems_of, read_inputs
-from approvals.presenting import present
+from approvals.presenting import RequestView, present
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.values import changes_of
@@ -20,7 +22,7 @@ from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
 from contracts.base import JsonObject
 from contracts.vote import Verdict
-from store.approvals import StoredRequest, find_request
+from store.approvals import find_request
 from store.revisions import find_schema, following_request
 
 __all__ = ["router"]
@@ -39,33 +41,33 @@ router = APIRouter(include_in_schema=False)
 @router.get("/requests/{request_id}/edit")
 async def show_edit(services: Parts, visitor: Reader, request_id: RequestId) -> Response:
     """The form, with the arguments as they are asked."""
-    request, schema = await _editable(services, visitor, request_id)
-    return _page(services, visitor, request, schema, None)
+    return _page(services, visitor, await _editable(services, visitor, request_id), None)
 
 
 @router.post("/requests/{request_id}/edit")
 async def post_edit(services: Parts, visitor: Poster, request_id: RequestId, sent: Request) -> Response:
     """Show what would change; of one who has seen that, sign it. Then the next request, as soon as there is one."""
     form = await sent.form()
-    request, schema = await _editable(services, visitor, request_id)
-    typed = {name.removeprefix(_PREFIX): str(value) for name, value in form.items() if name.startswith(_PREFIX)}
-    before = present(request, (), now=request.read_at).view
-    arguments = before.arguments if before else {}
-    edited, problems = read_inputs(schema, arguments, typed)
-    problems = problems or problems_of(schema, arguments, edited)
+    asked = await _editable(services, visitor, request_id)
+    edited, problems = read_inputs(asked.schema, asked.arguments, _typed(form))
+    problems = problems or problems_of(asked.schema, asked.arguments, edited)
     try:
         posted = _posted(form, edited)
     except ValidationError:
         problems = problems or {"": "Say why you change it, in 3 to 2,000 characters of text."}
-        return _page(services, visitor, request, schema, form, problems=problems)
+        return _page(services, visitor, asked, form, problems=problems)
     if problems or form.get("sure") != "yes":
-        return _page(services, visitor, request, schema, form, problems=problems, edited=None if problems else edited)
+        return _page(services, visitor, asked, form, problems=problems, edited=None if problems else edited)
     outcome = await decide(services, visitor, request_id, posted)
     if isinstance(outcome, Decided) and outcome.vote.state == "accepted":
         return RedirectResponse(f"/requests/{await _next(services, visitor, request_id)}", 303)
     if isinstance(outcome, Decided) or (isinstance(outcome, Stands) and outcome.vote.verdict is Verdict.EDIT):
         return RedirectResponse(f"/requests/{request_id}", 303)
-    return _page(services, visitor, request, schema, form, problems=_problems(outcome))
+    return _page(services, visitor, asked, form, problems=_problems(outcome))
+
+
+def _typed(form: FormData) -> dict[str, str]:
+    return {name.removeprefix(_PREFIX): str(value) for name, value in form.items() if name.startswith(_PREFIX)}
 
 
 def _posted(form: FormData, edited: JsonObject) -> Decide:
@@ -95,15 +97,28 @@ def _problems(outcome: Outcome) -> dict[str, str]:
             }
 
 
-async def _editable(services: Services, visitor: Visitor, request_id: str) -> tuple[StoredRequest, JsonObject]:
-    """The request, if there is one whose arguments can be edited, and what they have to look like."""
+@dataclass(frozen=True)
+class _Editable:
+    """A request whose arguments can be edited."""
+
+    page: RequestView
+    arguments: JsonObject
+    schema: JsonObject
+    """What they have to look like."""
+    places: tuple[Place, ...]
+    """From which the visitor may decide it."""
+
+
+async def _editable(services: Services, visitor: Visitor, request_id: str) -> _Editable:
     async with services.database.tenant(visitor.tenant) as cursor:
         request = await find_request(cursor, visitor.tenant, request_id)
         basis = request.read_basis if request and request.is_intact() else None
         schema = await find_schema(cursor, visitor.tenant, basis.schema_digest) if basis else None
-    if request is None or basis is None or schema is None or Verdict.EDIT not in basis.choices:
+        places = await places_for(cursor, visitor.session, request) if request else ()
+    page = present(request, (), now=request.read_at) if request else None
+    if page is None or page.view is None or basis is None or schema is None or Verdict.EDIT not in basis.choices:
         raise HTTPException(404, "There is no such request, or its arguments cannot be edited.")
-    return request, schema
+    return _Editable(page, page.view.arguments, schema, places)
 
 
 async def _next(services: Services, visitor: Visitor, request_id: str) -> str:
@@ -120,28 +135,21 @@ async def _next(services: Services, visitor: Visitor, request_id: str) -> str:
 def _page(
     services: Services,
     visitor: Visitor,
-    request: StoredRequest,
-    schema: JsonObject,
+    asked: _Editable,
     form: FormData | None,
     *,
     problems: dict[str, str] | None = None,
     edited: JsonObject | None = None,
 ) -> Response:
-    page = present(request, (), now=request.read_at)
-    arguments = page.view.arguments if page.view else {}
-    typed = (
-        {name.removeprefix(_PREFIX): str(value) for name, value in form.items() if name.startswith(_PREFIX)}
-        if form
-        else None
-    )
     values = {
         "visitor": visitor,
-        "page": page,
-        "inputs": inputs_of(schema, arguments, typed),
+        "page": asked.page,
+        "places": asked.places,
+        "inputs": inputs_of(asked.schema, asked.arguments, _typed(form) if form else None),
         "problems": problems or {},
         "reason": str(form.get("reason", "")) if form else "",
         "delegation": str(form.get("delegation", "")) if form else "",
-        "digest": str(form.get("digest", "")) if form else request.digest,
-        "changes": [one for one in changes_of(arguments, edited) if one.changed] if edited is not None else [],
+        "digest": str(form.get("digest", "")) if form else asked.page.digest,
+        "changes": [one for one in changes_of(asked.arguments, edited) if one.changed] if edited is not None else [],
     }
     return services.assets.page("edit.html", values, 422 if problems else 200)

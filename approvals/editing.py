@@ -131,7 +131,8 @@ def _input(name: str, part: JsonObject, arguments: JsonObject, posted: Mapping[s
         unit=unit if kind == "money" else "",
         options=tuple(str(option) for option in cast("list[object]", of.get("enum") or ())),
         may_be_empty=optional,
-        help=str(part.get("description") or of.get("description") or ""),
+        # What the author says of minor units would be read as a hint how to write the amount.
+        help="" if kind == "money" else str(part.get("description") or of.get("description") or ""),
     )
 
 

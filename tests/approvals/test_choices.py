@@ -55,7 +55,7 @@ async def test_an_edit_is_shown_once_more_and_then_signed(office: Office) -> Non
         for _ in range(2):  # a double click is one edit
             done = await post(client, request, "edit", **TYPED, sure="yes")
             assert (done.status_code, done.headers["location"]) == (303, f"/requests/{request.request_id}")
-        after = await client.get(done.headers["location"])
+        after = await client.get(f"/requests/{request.request_id}")
         assert "Your edit is signed and stored" in after.text
         other = await post(client, request, "decision", verdict="approve")
         assert "You had already edited this request" in other.text
