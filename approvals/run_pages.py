@@ -22,6 +22,7 @@ from store.packet_ratings import ratings_of
 from store.pauses import halted_by, open_pause
 from store.run_reads import log_read, reads_of
 from store.runs import load_run
+from store.standing import uses_in_run
 from store.undo import orders_of
 
 __all__ = ["router"]
@@ -77,6 +78,7 @@ async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: s
         commands = await commands_of(cursor, visitor.tenant, run_id)
         orders = await orders_of(cursor, visitor.tenant, run_id)
         ratings = await ratings_of(cursor, visitor.tenant, run_id)
+        standing = await uses_in_run(cursor, visitor.tenant, run_id)
         people_s = await people_seconds(cursor, visitor.tenant, run_id)
         reads = await reads_of(cursor, visitor.tenant, run_id, 20)
         await log_read(
@@ -89,9 +91,10 @@ async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: s
         "run": run,
         "packet": packet,
         "ratings": ratings,
+        "standing": standing,
         "my_rating": next((one for one in ratings if one.person == session.person), None),
         "may_rate": "approve" in session.roles,
-        "people": duration(timedelta(seconds=people_s)) if people_s else "",
+        "people": duration(timedelta(seconds=people_s)) if people_s and run["closed_at"] else "",
         "amount": amount,
         "pause": pause,
         "held": held,

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.standing import ProposeStanding, propose_like
-from approvals.standing_words import minor_of
+from approvals.standing_words import minor_of, money_of, suggested_bound, typed_value
 from approvals.visitors import Visitor
 from approvals.words import amount, minor_units, requirement_in_words
 from contracts.approval import ApprovalView
@@ -112,37 +112,19 @@ def _proposal(form: Mapping[str, str], view: ApprovalView, like: str) -> Propose
 def _bound(form: Mapping[str, str], name: str, example: JsonValue, currency: str | None) -> JsonObject:
     """The bound of one argument. Raises ValueError: what was typed is no value of it."""
     kind, typed = form.get(f"kind_{name}", ""), form.get(f"value_{name}", "")
-    money = _money(name, example, currency)
+    money = money_of(name, example, currency)
     bound: JsonObject = {"kind": kind, "argument": name, "unproven": f"unproven_{name}" in form}
     match kind:
         case "equals":
-            bound["value"] = _value(name, typed, example, money)
+            bound["value"] = typed_value(name, typed, example, money)
         case "one_of":
             lines = [line.strip() for line in typed.splitlines() if line.strip()]
-            bound["values"] = [_value(name, line, example, money) for line in lines]
+            bound["values"] = [typed_value(name, line, example, money) for line in lines]
         case "at_most":
-            bound["most"] = _value(name, typed, 0, money)
+            bound["most"] = typed_value(name, typed, 0, money)
         case _:
             pass
     return bound
-
-
-def _money(name: str, example: JsonValue, currency: str | None) -> str:
-    """Currency in which a number is typed; empty for other values."""
-    is_number = isinstance(example, int) and not isinstance(example, bool)
-    return currency if currency and is_number and name.endswith("_minor") else ""
-
-
-def _value(name: str, typed: str, example: JsonValue, money: str) -> JsonValue:
-    if isinstance(example, str):
-        return typed
-    try:
-        value: JsonValue = minor_of(typed, money) if money else json.loads(typed) if typed.strip() else None
-    except (ValueError, RecursionError):
-        value = None
-    if value is None and typed.strip():
-        raise ValueError(f"{name}: {typed[:60]!r} is no value like {json.dumps(example)}")
-    return value
 
 
 def _page(
@@ -194,19 +176,17 @@ def _fitting(scopes: Mapping[str, StandingScope], view: ApprovalView) -> dict[st
 def _row(name: str, value: JsonValue, view: ApprovalView, form: Mapping[str, str]) -> _Row:
     """One argument, as it was typed, or as the example suggests: never wider than the example."""
     trace = view.provenance.get(name, {})
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    money = _money(name, value, view.currency)
-    kind = "of_event" if trace.get("via") else "at_most" if is_number else "equals"
+    money = money_of(name, value, view.currency)
     text = value if isinstance(value, str) else json.dumps(value)
     if money and isinstance(value, int):
         text = str(Decimal(value).scaleb(-minor_units(money)))
     return _Row(
         name=name,
         example=text,
-        kind=form.get(f"kind_{name}", kind),
+        kind=form.get(f"kind_{name}", suggested_bound(name, view).kind),
         value=form.get(f"value_{name}", text),
         unproven=f"unproven_{name}" in form,
-        is_number=is_number,
+        is_number=isinstance(value, int) and not isinstance(value, bool),
         money=money,
         mark=str(trace.get("label", "")),
     )

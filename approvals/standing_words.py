@@ -9,12 +9,23 @@ from typing import Literal
 from pydantic import JsonValue
 
 from approvals.words import amount, at, duration, minor_units, people_left, requirement_in_words
+from contracts.approval import ApprovalView
 from contracts.base import Record
 from contracts.standing import AnyValue, AtMost, Bound, Equals, OfEvent, OneOf, StandingTerms
 from policy.standing import standing_requirement
 from store.standing import StandingShown, StandingVoteShown, terms_of
 
-__all__ = ["BoundShown", "StandingView", "bound_words", "minor_of", "standing_view", "value_words"]
+__all__ = [
+    "BoundShown",
+    "StandingView",
+    "bound_words",
+    "minor_of",
+    "money_of",
+    "standing_view",
+    "suggested_bound",
+    "typed_value",
+    "value_words",
+]
 
 State = Literal["waits", "holds", "used up", "over", "lapsed", "denied", "revoked", "damaged"]
 
@@ -114,6 +125,35 @@ def bound_words(bound: Bound, currency: str | None = None) -> str:
 def value_words(value: JsonValue) -> str:
     """A value as it is compared: a text in quotation marks, so that spaces at its ends are seen."""
     return "not given" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def suggested_bound(name: str, view: ApprovalView) -> Bound:
+    """What the example of a request suggests for an argument: never wider than the example itself."""
+    value = view.arguments[name]
+    if view.provenance.get(name, {}).get("via"):
+        return OfEvent(argument=name)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return AtMost(argument=name, most=value)
+    return Equals(argument=name, value=value)
+
+
+def money_of(name: str, example: JsonValue, currency: str | None) -> str:
+    """Currency in which people type a number; empty for other values."""
+    is_number = isinstance(example, int) and not isinstance(example, bool)
+    return currency if currency and is_number and name.endswith("_minor") else ""
+
+
+def typed_value(name: str, typed: str, example: JsonValue, money: str) -> JsonValue:
+    """What somebody typed as a value like the example. Raises ValueError: it is none."""
+    if isinstance(example, str):
+        return typed
+    try:
+        value: JsonValue = minor_of(typed, money) if money else json.loads(typed) if typed.strip() else None
+    except (ValueError, RecursionError):
+        value = None
+    if value is None and typed.strip():
+        raise ValueError(f"{name}: {typed[:60]!r} is no value like {json.dumps(example)}")
+    return value
 
 
 def minor_of(text: str, currency: str) -> int | None:

@@ -13,9 +13,12 @@ from pydantic import BaseModel, RootModel
 from approvals.api import DecisionReply, RequestReply, SeenReply
 from approvals.api_account import NewToken, RevokeToken, SignedIn, TokenMade
 from approvals.decide import Decide
+from approvals.delegation_pages import DelegationList
 from approvals.doubts import Closed, ResolveDoubt
 from approvals.list_filters import DecisionFilter, RequestFilter
 from approvals.operate import GiveOrder
+from approvals.standing import DecideStanding
+from approvals.standing_pages import StandingReply
 from approvals.stop_api import OrderReply
 from cli.output import CliError
 from settings import Settings
@@ -86,6 +89,24 @@ class ApprovalsClient:
     def decide(self, request_id: str, decision: Decide) -> DecisionReply:
         """Decide what the digest says."""
         return self._call("POST", f"/api/approvals/{request_id}/decision", DecisionReply, body=decision)
+
+    def show_standing(self, standing_id: str) -> StandingReply:
+        """One standing approval with its digest."""
+        return self._call("GET", f"/api/standing/{standing_id}", StandingReply)
+
+    def decide_standing(self, standing_id: str, decision: DecideStanding) -> StandingReply:
+        """Decide what the digest says."""
+        return self._call("POST", f"/api/standing/{standing_id}/decision", StandingReply, body=decision)
+
+    def delegation_of(self, approver: str) -> str:
+        """The delegation under which the signed-in person decides for an approver now."""
+        found = self._call("GET", "/api/delegations", DelegationList).delegations
+        mine = [one for one in found if one.state == "in_force" and one.delegate == self._user]
+        fitting = [one for one in mine if one.approver == approver.lower()]
+        if not fitting:
+            names = ", ".join(one.approver for one in mine) or "nobody"
+            raise CliError(f"{approver} has not named you, {self._user}, their delegate; you decide for {names} now.")
+        return fitting[0].delegation_id
 
     def order(self, run_id: str, posted: GiveOrder) -> OrderReply:
         """Pause, resume, end or hand over a run."""

@@ -27,6 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cli.evals": ("eval",),
         "cli.events": ("send", "events"),
         "cli.approvals": ("approvals",),
+        "cli.standing": ("standing",),
         "cli.tokens": ("tokens",),
         "cli.runs": ("runs",),
         "cli.break_glass": ("break-glass",),

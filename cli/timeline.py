@@ -234,6 +234,9 @@ def _decision(key: str, at_s: float, record: DecisionRecord) -> Iterator[Line]:
     """The decision first, then each policy that determined it."""
     decided = record.decision
     granted = f" with the grant {', '.join(record.granted)}" if record.granted else ""
+    if record.standing:
+        use = record.standing
+        granted = f" under the standing approval {use.standing_id}, use {use.number} of {use.max_uses}"
     match decided.kind:
         case "allow":
             by = ", ".join(reason.policy for reason in decided.reasons)

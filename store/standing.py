@@ -31,6 +31,7 @@ __all__ = [
     "revoke_standing",
     "standing_for",
     "terms_of",
+    "uses_in_run",
     "uses_of",
     "votes_for",
 ]
@@ -234,6 +235,18 @@ async def uses_of(cursor: Cursor, tenant: str, standing_id: str, limit: int = 20
         (tenant, standing_id, limit),
     )
     return [StandingUsed.model_validate(row) for row in await cursor.fetchall()]
+
+
+async def uses_in_run(cursor: Cursor, tenant: str, run_id: str) -> list[tuple[str, StandingUsed]]:
+    """The calls of a run that stood under standing approvals, each with the approval's id."""
+    await cursor.execute(
+        """select u.standing_id, u.number, u.run_id, u.step, u.call, u.amount_minor, u.used_at, e.state
+           from standing_uses u left join effects e using (tenant, run_id, step, call)
+           where u.tenant = %s and u.run_id = %s order by u.step, u.call limit 100""",
+        (tenant, run_id),
+    )
+    rows = await cursor.fetchall()
+    return [(str(row.pop("standing_id")), StandingUsed.model_validate(row)) for row in rows]
 
 
 async def keep_vote(
