@@ -176,7 +176,8 @@ async def test_people_in_an_incident_are_left_alone(decided: Installation) -> No
 
 
 def shape(page: str) -> list[str]:
-    """What a page is made of: tags, and headings with their words. Points of lists differ: a fault is there to be found."""
+    """What a page is made of: tags, and headings with their words. Points of lists may differ: a fault can be found."""
+    page = re.sub(r"run-[a-z2-7]{26}", "RUN", page)
     return re.findall(
         r"<h[123][^>]*>.*?</h[123]>|<(?:section|details|form|dl|ul|table|aside|button|dt)", page, re.DOTALL
     )
