@@ -37,7 +37,9 @@ def test_axe_finds_nothing(browser: Browser, site: Settings, scheme: str, viewpo
             color_scheme=scheme,  # pyright: ignore[reportArgumentType] - one of two
         )
         probe = context.new_page()
-        for path in (address, "/requests?scope=all", "/requests?state=history", "/stop", "/sign-in", "/nowhere"):
+        lists = ("/requests?scope=all", "/requests?state=history", "/requests/batch")
+        steps = f"/runs/{request.run_id}/steps"
+        for path in (address, *lists, steps, "/stop", "/sign-in", "/nowhere"):
             probe.goto(site.web_url + path)
             probe.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
             probe.evaluate(axe)
