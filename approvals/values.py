@@ -133,6 +133,8 @@ def _label(name: str) -> str:
 
 def notes_of(trace: JsonObject) -> Iterator[str]:
     """What a trace says besides its label, in sentences."""
+    if trace.get("by"):
+        yield f"Written by {trace['by']}, who approves such calls, in place of what the agent proposed."
     if trace.get("via"):
         yield f"Asked for: {trace['via']}."
     if trace.get("also"):
