@@ -16,7 +16,7 @@ from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import REFUSALS
-from contracts.approval import ApprovalView
+from contracts.approval import ApprovalView, Escalation
 from contracts.base import Digest, JsonObject, Record
 from contracts.decision import Requirement
 from contracts.vote import Verdict, VoteRefusal
@@ -47,6 +47,9 @@ class VoteLine(Record):
     state: Literal["pending", "accepted", "refused"]
     """What the run has said."""
     refusal: VoteRefusal | None
+    for_person: str
+    """Of a delegate: for whom; empty where the person decided for themselves."""
+    for_name: str
     cast_at: datetime
 
 
@@ -66,6 +69,8 @@ class RequestReply(Record):
     sla_at: datetime
     """When an answer was promised."""
     expires_at: datetime
+    escalations: tuple[Escalation, ...]
+    """Groups that may decide in the place of those that are asked, and from when."""
     choices: tuple[Verdict, ...]
     """What can be decided: `edit` where the arguments may be changed, `ask` where there is a model to ask."""
     arguments_schema: JsonObject | None
@@ -162,6 +167,7 @@ async def api_show(
         opened_at=request.opened_at,
         sla_at=request.sla_at,
         expires_at=request.expires_at,
+        escalations=request.opened().escalations,
         choices=request.opened().choices,
         arguments_schema=schema,
         view=ApprovalView.model_validate_json(request.view) if request.is_intact() else None,

@@ -12,7 +12,7 @@ from store.approvals import StoredRequest
 from store.delegations import delegators_of
 from store.sessions import StoredSession
 
-__all__ = ["Place", "groups_to_watch", "place_of", "places_for"]
+__all__ = ["Place", "place_of", "places_for"]
 
 Cursor = AsyncCursor[DictRow]
 
@@ -48,12 +48,6 @@ async def places_for(cursor: Cursor, session: StoredSession, request: StoredRequ
     """Places from which the person may decide this request now, their own first."""
     places = [Place(session.groups), *await _lent(cursor, session)]
     return tuple(place for place in places if place.fits(request))
-
-
-async def groups_to_watch(cursor: Cursor, session: StoredSession) -> tuple[str, ...]:
-    """The person's own groups, and those as which they decide for others: whose requests their lists show."""
-    lent = {group for place in await _lent(cursor, session) for group in place.groups}
-    return (*session.groups, *sorted(lent.difference(session.groups)))
 
 
 async def _lent(cursor: Cursor, session: StoredSession) -> list[Place]:

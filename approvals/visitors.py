@@ -17,6 +17,7 @@ from settings import SettingsError
 from store.accounts import Account
 from store.approval_lists import Reader
 from store.database import Database
+from store.delegations import groups_lent
 from store.emergencies import open_emergencies
 from store.live import live_sessions
 from store.sessions import ABSOLUTE, StoredSession, add_session, end_session, find_session
@@ -37,6 +38,8 @@ class Visitor:
     """What the forms of this session carry."""
     emergencies: tuple[Emergency, ...] = ()
     """Those that are open now: every page says so."""
+    lent: tuple[str, ...] = ()
+    """Groups as which they decide for approvers who are away."""
 
     @property
     def tenant(self) -> str:
@@ -55,7 +58,7 @@ class Visitor:
         return Reader(
             person=session.person,
             username=session.username,
-            groups=session.groups,
+            groups=(*session.groups, *(group for group in self.lent if group not in session.groups)),
             may_decide="approve" in session.roles,
         )
 
@@ -118,10 +121,11 @@ class SessionDesk:
         async with self._database.tenant(parts[1]) as cursor:
             session = await find_session(cursor, parts[1], token_hash)
             emergencies = await open_emergencies(cursor, parts[1])
+            lent = await groups_lent(cursor, parts[1], session.username) if session else ()
         csrf = self._csrf(token_hash)
         if session is None or not hmac.compare_digest(session.csrf_hash, hashlib.sha256(csrf.encode()).digest()):
             return None
-        return Visitor(session=session, token=token, csrf=csrf, emergencies=tuple(emergencies))
+        return Visitor(session=session, token=token, csrf=csrf, emergencies=tuple(emergencies), lent=lent)
 
     async def end(self, token: str | None) -> None:
         """Sign out, on the server and not only in the browser."""

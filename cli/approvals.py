@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from approvals.api import DecisionReply, RequestReply, SeenReply
 from approvals.assets import plain
 from approvals.decide import Decide
 from approvals.presenting import headline
+from approvals.timetable import timetable
 from approvals.values import notes_of
 from approvals.words import DID, ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
 from cli.approval_accounts import mount_accounts
@@ -28,6 +29,7 @@ from store.seen import SeenPage
 
 __all__ = ["mount"]
 
+ForOption = Annotated[str, typer.Option("--for", help="Who named you their delegate: you decide in their place.")]
 RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request, apr-….")]
 
 
@@ -85,10 +87,12 @@ def approve(
     reason: Annotated[str, typer.Option(help="Why; required at tier 4.")] = "",
     digest: Annotated[str, typer.Option(help="Digest that you saw; another one is refused.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not show the request and ask.")] = False,
+    of: ForOption = "",
     as_json: JsonOption = False,
 ) -> int:
     """Approve a request, after it was shown."""
-    return _decide(request_id, who, Verdict.APPROVE, reason, digest, yes=yes, as_json=as_json)
+    said = Said(Verdict.APPROVE, reason, digest, of)
+    return _decide(request_id, who, said, yes=yes, as_json=as_json)
 
 
 def deny(
@@ -96,15 +100,23 @@ def deny(
     reason: Annotated[str, typer.Option(help="Why. The agent and the others see it.")],
     who: AsOption = None,
     digest: Annotated[str, typer.Option(help="Digest that you saw; another one is refused.")] = "",
+    of: ForOption = "",
     as_json: JsonOption = False,
 ) -> int:
     """Deny a request."""
-    return _decide(request_id, who, Verdict.DENY, reason, digest, yes=True, as_json=as_json)
+    return _decide(request_id, who, Said(Verdict.DENY, reason, digest, of), yes=True, as_json=as_json)
 
 
-def _decide(
-    request_id: str, who: str | None, verdict: Verdict, reason: str, digest: str, *, yes: bool, as_json: bool
-) -> int:
+class Said(NamedTuple):
+    """What was typed."""
+
+    verdict: Verdict
+    reason: str
+    digest: str
+    of: str
+
+
+def _decide(request_id: str, who: str | None, said: Said, *, yes: bool, as_json: bool) -> int:
     with ApprovalsClient(load_settings(), who) as client:
         request = client.show(request_id)
         if not yes:
@@ -113,7 +125,10 @@ def _decide(
                 say("nothing was decided")
                 return Exit.BAD
         try:
-            decision = Decide(verdict=verdict, reason=reason, digest=digest or request.digest)
+            decision = Decide(
+                verdict=said.verdict, reason=said.reason, digest=said.digest or request.digest,
+                delegation=client.delegation_of(said.of) if said.of else "",
+            )  # fmt: skip
         except ValidationError as error:
             first = error.errors()[0]
             raise CliError(f"{first['loc'][0]}: {first['msg']}. `countersign approvals show` prints it.") from None
@@ -160,9 +175,13 @@ def _print_request(request: RequestReply) -> None:
     left = request.expires_at - datetime.now(UTC)
     until = f", {duration(left)} left" if request.state == "open" else ""
     say(f"\nneeds   {requirement_in_words(request.requirement)}{until}")
+    for moment in timetable(request.escalations, sla_at=request.sla_at, now=datetime.now(UTC)):
+        if request.state == "open":
+            say(f"        {moment.at}, {moment.away}: {moment.words}")
     for vote in request.votes:
         refused = f" ({REFUSALS[vote.refusal]})" if vote.refusal else ""
-        say(f"        {plain(vote.display_name)}: {vote.verdict}, {vote.state}{refused}  {plain(vote.reason)}".rstrip())
+        name = f"{plain(vote.display_name)} for {plain(vote.for_name)}" if vote.for_name else plain(vote.display_name)
+        say(f"        {name}: {vote.verdict}, {vote.state}{refused}  {plain(vote.reason)}".rstrip())
     say(f"run     {request.run_id}\ndigest  {request.digest}")
 
 

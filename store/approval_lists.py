@@ -65,6 +65,8 @@ class RequestLine(Record):
     """Amount moved in minor units."""
     currency: str | None
     requirement: Requirement
+    escalated_to: tuple[str, ...] = ()
+    """Groups that may decide as well by now."""
     approvals: int
     """Approvals that the run has counted."""
     voted: bool
@@ -120,7 +122,8 @@ class Counts(Record):
 
 _LINE: LiteralString = """
     select r.request_id, r.run_id, r.agent, r.tool, r.tier, r.resource_type, r.resource_id, r.money_minor, r.currency,
-        r.requirement::jsonb as requirement, r.opened_at, r.sla_at, r.expires_at, r.closed_at, r.risk, r.ended_at,
+        r.requirement::jsonb as requirement, r.escalated_to, r.opened_at, r.sla_at, r.expires_at, r.closed_at,
+        r.risk, r.ended_at,
         case when r.state = 'open' and r.expires_at <= now() then 'expired' else r.state end as state,
         (select count(*) from votes o where o.tenant = r.tenant and o.request_id = r.request_id
             and o.state = 'accepted' and o.verdict = 'approve') as approvals,

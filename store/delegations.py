@@ -21,6 +21,7 @@ __all__ = [
     "delegators_of",
     "end_delegation",
     "find_delegation",
+    "groups_lent",
     "groups_of_vote",
     "list_delegations",
 ]
@@ -49,6 +50,11 @@ _DELEGATES: LiteralString = """
     select distinct d.delegate from delegations d
         join accounts a on a.tenant = d.tenant and a.username = d.approver and not a.disabled
     where d.tenant = %(tenant)s and a.groups && %(groups)s
+"""
+_LENT: LiteralString = """
+    select distinct unnest(a.groups) as name from delegations d
+        join accounts a on a.tenant = d.tenant and a.username = d.approver
+    where d.tenant = %(tenant)s and d.delegate = %(delegate)s and not a.disabled and 'approve' = any(a.roles)
 """
 _ALIVE: LiteralString = " and d.ended_at is null and d.until_at > now()"
 _IN_FORCE: LiteralString = _ALIVE + " and d.from_at <= now()"
@@ -159,6 +165,12 @@ async def delegators_of(cursor: Cursor, tenant: str, delegate: str) -> tuple[tup
         if account is not None and approves_as(account, account.person):
             found.append((one, account))
     return tuple(found)
+
+
+async def groups_lent(cursor: Cursor, tenant: str, delegate: str) -> tuple[str, ...]:
+    """Groups as which this account may decide for others now."""
+    await cursor.execute(_LENT + _IN_FORCE + " order by 1", {"tenant": tenant, "delegate": delegate})
+    return tuple(row["name"] for row in await cursor.fetchall())
 
 
 async def delegates_of_groups(cursor: Cursor, tenant: str, groups: tuple[str, ...]) -> frozenset[str]:
