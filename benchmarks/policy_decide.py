@@ -4,11 +4,13 @@ The bare call is cedarpy with policies, entities and schema parsed before, and t
 middle of many; a request is new each time, as at the gate.
 """
 
+import itertools
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import cast
 
 import cedarpy
 
@@ -95,9 +97,18 @@ def _request(registry: Registry, bundle: Bundle, amount_minor: int, **facts: obj
     return case_request(bundle, pinned, agent.tools[_TOOL], arguments, given, {})
 
 
+_opened_s = itertools.count(1)
+
+
 def _fresh(request: AuthorizationRequest) -> AuthorizationRequest:
-    """An equal request that no engine has met."""
-    return request.model_copy(update={"context": dict(request.context)})
+    """Such a request as no engine has met: of another run."""
+    entities: list[JsonObject] = []
+    for entity in request.entities:
+        uid, attributes = cast("JsonObject", entity["uid"]), cast("JsonObject", entity["attrs"])
+        if uid["type"] == "Run":
+            attributes = {**attributes, "opened_s": next(_opened_s)}
+        entities.append({**entity, "attrs": attributes})
+    return request.model_copy(update={"context": dict(request.context), "entities": tuple(entities)})
 
 
 def _bare(registry: Registry, request: AuthorizationRequest) -> Callable[[], object]:

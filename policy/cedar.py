@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, cast
 
 import cedarpy
@@ -13,6 +14,7 @@ from policy.cedar_text import CedarPolicy, cedar_policies
 
 __all__ = ["CedarEngine", "Evaluation", "PolicyEngine", "agent_of", "entity_id", "entity_name"]
 
+_MAX_ENTITIES = 256
 _MAX_SLICES = 20_000
 _PRINCIPALS = frozenset({"Agent", "User"})
 
@@ -74,6 +76,7 @@ class CedarEngine:
         self._schema = cedarpy.Schema.from_str(schema)
         self._slices: dict[tuple[str, str, str], tuple[cedarpy.PolicySet, frozenset[str] | None]] = {}
         self._last: dict[str, _Asked] = {}
+        self._entities = lru_cache(maxsize=_MAX_ENTITIES)(self._read_entities)
 
     def evaluate(
         self,
@@ -108,15 +111,17 @@ class CedarEngine:
     def _asked(self, request: AuthorizationRequest) -> _Asked:
         principal, action = _uid(request.principal), _uid(request.action)
         policies, read = self._slice(str(principal["type"]), agent_of(request), str(action["id"]))
-        text = json.dumps(request.entities)
         return _Asked(
             request=request,
             head={"principal": principal, "action": action, "resource": _uid(request.resource)},
             policies=policies,
-            # With the schema they are checked, and the groups of actions are among them.
-            entities=cedarpy.Entities.from_json_str(text, self._schema),  # pyright: ignore[reportUnknownMemberType] - an untyped dict among its alternatives
+            entities=self._entities(json.dumps(request.entities)),
             context={key: value for key, value in request.context.items() if read is None or key in read},
         )
+
+    def _read_entities(self, text: str) -> cedarpy.Entities:
+        """A slice of entities, checked against the schema, which adds the groups of actions."""
+        return cedarpy.Entities.from_json_str(text, self._schema)  # pyright: ignore[reportUnknownMemberType] - an untyped dict among its alternatives
 
     def _slice(self, principal_type: str, agent: str, action: str) -> tuple[cedarpy.PolicySet, frozenset[str] | None]:
         """The policies that can match, and what of the context they read (None: all of it)."""
