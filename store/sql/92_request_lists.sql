@@ -6,7 +6,7 @@ create or replace function terms_of(p_text text) returns setof text language sql
     -- Each word from each of its parts on: a search finds payments.issue_refund by pay, by issue_r and by refund.
     -- No regular expression: this runs for every request, and they cost a hundred times as much.
     select distinct term from (
-        select ltrim(right(word, -length(array_to_string(parts[1 : part], '_'))), '_.-/:@#+=<') as term
+        select ltrim(substr(word, length(array_to_string(parts[1 : part], '_')) + 1), '_.-/:@#+=<') as term
         from (
             select btrim(split, '_.-/:@#+=<>') as word
             from string_to_table(translate(lower(p_text), E',;()"\'\t\n\r', '         '), ' ') split
