@@ -272,8 +272,8 @@ def _approval(key: str, approval: StoryApproval) -> Iterator[Line]:
         + Text(f"  {approval.request_id}", "dim")
     )
     yield Line(key, approval.opened_at_s, 2, "✉", "yellow", head)
-    for index, vote in enumerate(approval.votes):
-        yield _vote(key, index, vote, 3)
+    lines = [_vote(key, index, vote, 3) for index, vote in enumerate(approval.votes)]
+    yield from sorted([*lines, *_escalations(key, approval)], key=lambda line: line.at_s)
     mark, style = _APPROVAL[approval.state]
     if approval.state == "open":
         text = Text(f"waits for people, at most until {when(approval.expires_at_s)}", style)
@@ -289,12 +289,19 @@ def _approval(key: str, approval: StoryApproval) -> Iterator[Line]:
     yield Line(f"{key}end", approval.closed_at_s or approval.opened_at_s, 2, mark, style, Text(said, style))
 
 
+def _escalations(key: str, approval: StoryApproval) -> Iterator[Line]:
+    for to, at in sorted({(one.to, one.at) for one in approval.escalations}):
+        said = Text(plain(to), "bold") + Text(f" may decide as well from {when(at)} on")
+        yield Line(f"{key}to{to}", at, 3, "⇡", "yellow", said)
+
+
 def _vote(key: str, index: int, vote: StoryVote, depth: int) -> Line:
     who = plain(vote.display_name or vote.person) or "somebody"
     if vote.verdict is None:
         said = Text("a vote that nobody vouches for")
     else:
-        said = Text.assemble((who, "bold")) + Text(f" {_VOTE[vote.verdict][2]}")
+        place = Text(f" for {plain(vote.for_name)}" if vote.for_name else "")
+        said = Text.assemble((who, "bold")) + place + Text(f" {_VOTE[vote.verdict][2]}")
         if vote.person and vote.person != who:
             said += Text(f" ({plain(vote.person)})", "dim")
     if vote.reason:

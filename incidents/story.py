@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from contracts.agent import PinnedAgent
+from contracts.approval import Escalation
 from contracts.base import Digest, JsonObject, Record
 from contracts.call import CallStatus, EffectState
 from contracts.decision import DecisionRecord, Requirement
@@ -61,6 +62,8 @@ class StoryVote(Record):
     person: str
     """As the signed vote says; empty for a forged one."""
     display_name: str
+    for_name: str = ""
+    """Of a delegate: for whom."""
     verdict: Verdict | None
     """None for one that cannot be read."""
     reason: str
@@ -76,6 +79,8 @@ class StoryApproval(Record):
     requirement: Requirement
     opened_at_s: float
     expires_at_s: float
+    escalations: tuple[Escalation, ...] = ()
+    """Those whose time came before it was closed; of one that is not closed, all."""
     votes: tuple[StoryVote, ...] = ()
     """In the order in which they came, refused ones too."""
     state: ApprovalState | Literal["open", "abandoned"]

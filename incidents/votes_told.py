@@ -205,6 +205,7 @@ def _finish(link: _Link, told: VotesTold, *, over: bool) -> None:
             at_s=at_s,
             person=vote.person,
             display_name=vote.display_name,
+            for_name=vote.delegated.display_name if vote.delegated else "",
             verdict=vote.verdict,
             reason=vote.reason,
             counted=counted,
@@ -224,6 +225,11 @@ def _finish(link: _Link, told: VotesTold, *, over: bool) -> None:
                 requirement=asked.opened.requirement,
                 opened_at_s=asked.opened_at_s,
                 expires_at_s=asked.opened.expires_at,
+                escalations=tuple(
+                    one
+                    for one in asked.opened.escalations
+                    if asked.settled_at_s is None or one.at <= asked.settled_at_s
+                ),
                 votes=tuple(votes.get(request_id, ())),
                 state=asked.settled.state if asked.settled else ("abandoned" if over else "open"),
                 closed_at_s=asked.settled_at_s,
