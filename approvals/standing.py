@@ -19,6 +19,7 @@ from policy.votes import judge_vote, quorum, read_vote
 from settings.standing import load_standing
 from store.accounts import persons_behind
 from store.approvals import find_request
+from store.decoys import find_decoy
 from store.sessions import StoredSession
 from store.standing import (
     DECIDED_WITHIN_S,
@@ -77,7 +78,8 @@ async def propose_like(
         SettingsError: the file of scopes has a mistake.
     """
     request = await find_request(cursor, tenant, posted.like)
-    if request is None or not request.is_intact():
+    # Nothing may come of a test request, not even a proposal.
+    if request is None or not request.is_intact() or await find_decoy(cursor, tenant, posted.like) is not None:
         raise StandingNotAllowed(f"there is no request {posted.like} that can be read")
     basis = ApprovalBasis.model_validate_json(request.basis)
     view = ApprovalView.model_validate_json(request.view)

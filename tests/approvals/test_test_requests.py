@@ -9,11 +9,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from approvals.standing import ProposeStanding, propose_like
 from contracts.vote import SignedVote
 from policy.decoys import tenfold
 from store.approvals import StoredRequest, find_request
 from store.database import Database
 from store.decoys import Decoy, NewDecoy, end_stale_decoys, find_decoy, plant_decoy
+from store.standing import StandingNotAllowed
 from tests.approvals.conftest import Office, csrf_of, office_at
 from tests.approvals.scene import (
     FIONA,
@@ -155,6 +157,28 @@ async def test_until_it_is_decided_nothing_tells_it_from_a_real_one(office: Offi
         ]
         assert replies[0].keys() == replies[1].keys()
         assert replies[0]["view"].keys() == replies[1]["view"].keys()
+
+
+async def test_asking_back_or_handing_over_is_no_approval(office: Office) -> None:
+    decoy, request = await planted(office.db)
+    async with office.signed_in(LENA) as client:
+        answer = await say(client, request, "ask", "Why ten times what the order cost?")
+        assert "you did not approve it" in answer.text
+        assert "no run waited for it" in answer.text
+    async with office.db.tenant(TENANT) as cursor:
+        ended = await find_decoy(cursor, TENANT, decoy.request_id)
+    assert ended is not None
+    assert (ended.result, ended.verdict, ended.reason) == ("caught", "ask", "Why ten times what the order cost?")
+
+
+async def test_no_standing_approval_is_proposed_like_one(office: Office) -> None:
+    decoy, _ = await planted(office.db)
+    posted = ProposeStanding.model_construct(like=decoy.request_id)
+    async with office.db.tenant(TENANT) as cursor:
+        with pytest.raises(StandingNotAllowed, match="there is no request"):
+            await propose_like(
+                cursor, TENANT, posted, standing_file=office.settings.standing_file, username="lena", person="lena"
+            )
 
 
 async def test_the_first_decision_ends_it_whatever_the_quorum(office: Office) -> None:
