@@ -96,7 +96,7 @@ def _money_outside(terms: StandingTerms, money: Money | None) -> str:
         return ""
     if terms.money is None or terms.money.currency != money.currency:
         return f"it covers no {money.currency}"
-    return "" if 0 < money.amount_minor <= terms.money.total_minor else "the amount is more than all uses together"
+    return "" if money.amount_minor <= terms.money.total_minor else "the amount is more than all uses together"
 
 
 def _arguments_outside(bounds: Sequence[Bound], call: CallMet) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from contracts.base import JsonObject
 from contracts.canonical import opaque_id
 from store.database import Database
 from store.journal import Admission, AdmissionRequest, CallKey, LoadedCall, admit_call, load_call
@@ -242,9 +243,10 @@ class World:
         assert loaded is not None
         return loaded
 
-    async def admit(
+    async def admit(  # noqa: PLR0913 - everything that a decision is made on
         self, key: CallKey, tool: str, loaded: LoadedCall, *, deed: str = "", repeated: bool = False,
         verdict: Literal["read", "write", "record"] = "write", resend: bool = False, told: str = "",
+        standing: JsonObject | None = None,
     ) -> Admission:  # fmt: skip
         """Carry out a decision that was made on what was loaded."""
         effect = {
@@ -271,6 +273,7 @@ class World:
                 decided_on=loaded.today,
                 rated=bool(self.limits) or self.agent != AGENT,
                 effect=dict(effect) if verdict == "write" else None,
+                standing=standing,
             ),
         )
 
