@@ -61,7 +61,7 @@ class ArgumentChange(Record):
 class Earlier(Record):
     """What an approver said before: of this call, or of an earlier one of the same tool in the run."""
 
-    request_id: str
+    request_id: str = Field(pattern=r"^apr-[a-z2-7]{26}$")
     step: int
     verdict: Verdict
     """`deny`, `edit` or `ask`."""
