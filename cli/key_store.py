@@ -5,19 +5,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from cli.operators import store_of, unreachable
-from contracts.base import Record
+from cli.operators import Operator, store_of, unreachable
+from contracts.base import JsonObject, Record
 from contracts.canonical import canonical_bytes
 from settings import Settings
 from settings.signing_keys import SigningKey
 from settings.tenants import load_tenants
+from store.alarms import raise_alarm
 from store.credential_keys import key_rows, list_keys, publish_keys, retire_credential_key
 from store.database import Database, StoreDown
 from store.revocations import Scope
 from store.revocations import revoke as revoke_in_store
 from store.vote_keys import list_vote_keys, publish_key, retire_key, runs_that_pin
 
-__all__ = ["KnownKey", "Purpose", "known_keys", "note_retired", "note_rotated", "pinning_runs", "revoke"]
+__all__ = ["KnownKey", "Purpose", "known_keys", "note_change", "note_retired", "note_rotated", "pinning_runs", "revoke"]
 
 Purpose = Literal["credential", "vote"]
 _T = TypeVar("_T")
@@ -76,6 +77,19 @@ def note_retired(settings: Settings, purpose: Purpose, kid: str) -> None:
                 await retire_credential_key(cursor, kid)
             else:
                 await retire_key(cursor, kid)
+
+    _asked(settings, tell)
+
+
+def note_change(
+    settings: Settings, operator: Operator, what: Literal["key_rotated", "key_retired"], purpose: Purpose, kid: str,
+    reason: str,
+) -> None:  # fmt: skip
+    """Write down who changed a key, and why. Raises CliError: the store cannot be reached."""
+    detail: JsonObject = {"by": operator.username, "role": operator.role, "reason": reason}
+
+    async def tell(store: Database) -> None:
+        await raise_alarm(store, operator.tenant, what, f"{purpose} {kid}", detail)
 
     _asked(settings, tell)
 

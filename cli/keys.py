@@ -71,6 +71,8 @@ def list_keys(json: JsonOption = False) -> int:
 
 def rotate(
     purpose: PurposeArgument,
+    who: AsOption,
+    reason: ReasonOption,
     lead_s: Annotated[
         int | None, typer.Option("--lead", min=0, max=86_400, help="Seconds from publication to first use.")
     ] = None,
@@ -81,9 +83,11 @@ def rotate(
     """Make a new key: it is published first and used later; the old one stays until what it signed is over.
 
     Workers and the form read the file again by themselves. Votes need no lead: a run is signed for with a key that it
-    knows.
+    knows. Needs the role administer; who, when and why stay in the alarms of that person's tenant.
     """
     settings = load_settings()
+    why = reason_of(reason)
+    operator = sign_in(settings, who, "administer")
     now_s = int(time.time())
     keys = _keys(settings, purpose)
     lead = LEAD_S if lead_s is None else lead_s
@@ -94,11 +98,9 @@ def rotate(
         made = rotated(keys, new_key(), now_s=now_s, lead_s=lead, overlap_s=OVERLAP_S)
     fresh = made[-1]
     file = _private_file(settings, purpose, into)
-    try:
-        key_store.note_rotated(settings, purpose, made)
-    except (CliError, SettingsError):
-        say("the store cannot be reached: the processes that sign publish the new key themselves")
+    key_store.note_rotated(settings, purpose, made)
     _write(settings, purpose, made, file)
+    key_store.note_change(settings, operator, "key_rotated", purpose, fresh.kid, why)
     say(f"{purpose} key {fresh.kid} is published and signs from {_time(_when(fresh.not_before_s))}")
     for key in made[:-1]:
         until = f"until {_time(_when(key.expires_s))}" if key.expires_s else "until it is retired"
@@ -111,12 +113,19 @@ def rotate(
 def retire(
     purpose: PurposeArgument,
     kid: Annotated[str, typer.Argument(help="The key, as `countersign keys list` shows it.")],
+    who: AsOption,
+    reason: ReasonOption,
     force: Annotated[
         bool, typer.Option("--force", help="It is compromised: what it signed is refused from now on.")
     ] = False,
 ) -> int:
-    """Withdraw a key now. Without --force only when nothing that it signed can still be needed."""
+    """Withdraw a key now. Without --force only when nothing that it signed can still be needed.
+
+    Needs the role administer; who, when and why stay in the alarms of that person's tenant.
+    """
     settings = load_settings()
+    why = reason_of(reason)
+    operator = sign_in(settings, who, "administer")
     now_s = int(time.time())
     keys = _keys(settings, purpose)
     found = next((key for key in keys if key.kid == kid), None)
@@ -135,6 +144,7 @@ def retire(
         _write(settings, purpose, left, file)
     else:
         key_store.note_retired(settings, purpose, kid)
+    key_store.note_change(settings, operator, "key_retired", purpose, kid, why)
     say(f"{purpose} key {kid} is withdrawn")
     return Exit.OK
 

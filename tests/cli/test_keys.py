@@ -22,6 +22,7 @@ from workers.embedded.keys import make_keys
 
 PASSWORD = "correct horse battery staple"
 AGENT = "support_refund"
+ROOT = ("--as", "acme/root", "--reason", "the yearly rotation")
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_a_credential_key_is_rotated_published_before_it_signs_and_retired(
 ) -> None:
     [first] = listed(capsys)["credential"]
     assert first["state"] == "signs"
-    assert run(["keys", "rotate", "credential"]) == 0
+    assert run(["keys", "rotate", "credential", *ROOT]) == 0
     states = {one["kid"]: one["state"] for one in listed(capsys)["credential"]}
     assert sorted(states.values()) == ["next", "signs"]
     public = {key["kid"] for key in json.loads(settings.credential_public_keys_file.read_text())["keys"]}
@@ -70,24 +71,24 @@ def test_a_credential_key_is_rotated_published_before_it_signs_and_retired(
     assert stat.S_IMODE(settings.credential_key_file.stat().st_mode) == 0o600
     # The old one still signs: without --force neither can be withdrawn.
     for kid in states:
-        assert run(["keys", "retire", "credential", kid]) == 1
-    assert run(["keys", "retire", "credential", first["kid"], "--force"]) == 1
+        assert run(["keys", "retire", "credential", kid, *ROOT]) == 1
+    assert run(["keys", "retire", "credential", first["kid"], "--force", *ROOT]) == 1
     assert "rotate" in capsys.readouterr().err
-    assert run(["keys", "rotate", "credential", "--lead", "0"]) == 0
-    assert run(["keys", "retire", "credential", first["kid"], "--force"]) == 0
+    assert run(["keys", "rotate", "credential", "--lead", "0", *ROOT]) == 0
+    assert run(["keys", "retire", "credential", first["kid"], "--force", *ROOT]) == 0
     after = {one["kid"]: one["state"] for one in listed(capsys)["credential"]}
     assert after[first["kid"]] == "retired"
     assert list(after.values()).count("signs") == 1
     public = {key["kid"] for key in json.loads(settings.credential_public_keys_file.read_text())["keys"]}
     assert first["kid"] not in public
-    assert run(["keys", "retire", "credential", "no-such-key"]) == 1
+    assert run(["keys", "retire", "credential", "no-such-key", *ROOT]) == 1
     assert "d" not in json.loads(settings.credential_public_keys_file.read_text())["keys"][0]
 
 
 @pytest.mark.req("A1")
 def test_a_vote_key_is_rotated_and_old_runs_keep_theirs(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     [first] = listed(capsys)["vote"]
-    assert run(["keys", "rotate", "vote"]) == 0
+    assert run(["keys", "rotate", "vote", *ROOT]) == 0
     states = {one["kid"]: one["state"] for one in listed(capsys)["vote"]}
     assert sorted(states.values()) == ["ending", "signs"]
 
@@ -99,7 +100,7 @@ def test_a_vote_key_is_rotated_and_old_runs_keep_theirs(settings: Settings, caps
     signer = VoteSigner.of(settings)
     assert signer.kid != first["kid"]
     assert set(signer.public_keys) == set(states)
-    assert run(["keys", "retire", "vote", first["kid"]]) == 0
+    assert run(["keys", "retire", "vote", first["kid"], *ROOT]) == 0
     assert set(asyncio.run(known())) == set(states) - {first["kid"]}
 
 
@@ -108,12 +109,40 @@ def test_keys_that_come_from_elsewhere_are_written_where_one_says(
 ) -> None:
     monkeypatch.setenv("KEY_OF_THE_TEST", settings.credential_key_file.read_text())
     monkeypatch.setenv("COUNTERSIGN_CREDENTIAL_KEY", "env:KEY_OF_THE_TEST")
-    assert run(["keys", "rotate", "credential"]) == 2
+    assert run(["keys", "rotate", "credential", *ROOT]) == 2
     assert "--into" in capsys.readouterr().err
     target = tmp_path / "fresh.jwks"
-    assert run(["keys", "rotate", "credential", "--into", str(target)]) == 0
+    assert run(["keys", "rotate", "credential", "--into", str(target), *ROOT]) == 0
     assert len(json.loads(target.read_text())["keys"]) == 2
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.req("I9")
+def test_who_changes_a_key_has_the_role_and_is_written_down(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [first] = listed(capsys)["vote"]
+    why = ("--reason", "INC-7: leaked")
+    assert run(["keys", "rotate", "vote", "--as", "acme/oncall", *why]) == 1
+    assert "it needs administer" in capsys.readouterr().err
+    assert run(["keys", "rotate", "vote", "--as", "acme/root", "--reason", " "]) == 2
+    assert run(["keys", "retire", "vote", first["kid"], "--as", "acme/oncall", "--force", *why]) == 1
+    assert [one["state"] for one in listed(capsys)["vote"]] == ["signs"]
+    assert run(["keys", "rotate", "vote", "--as", "acme/root", *why]) == 0
+    assert run(["keys", "retire", "vote", first["kid"], "--as", "acme/root", *why]) == 0
+
+    async def told() -> list[tuple[str, str, dict[str, str]]]:
+        async with (
+            Database(settings.database_address(), role=settings.database_role) as db,
+            db.tenant("acme") as cursor,
+        ):
+            await cursor.execute("select kind, subject, detail from alarms order by at")
+            return [(row["kind"], row["subject"], row["detail"]) for row in await cursor.fetchall()]
+
+    detail = {"by": "root", "role": "administer", "reason": "INC-7: leaked"}
+    (rotated, rotated_subject, _), last = asyncio.run(told())
+    assert (rotated, rotated_subject.split()[0]) == ("key_rotated", "vote")
+    assert last == ("key_retired", f"vote {first['kid']}", detail)
 
 
 @pytest.mark.req("I3", "I9")

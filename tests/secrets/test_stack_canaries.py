@@ -158,8 +158,8 @@ def _work(state: Path, command: Callable[..., str]) -> None:
         sent = json.loads(command("send", str(event), "--type", "ticket.created", "--id", f"evt-{ticket}", "--json"))
         runs.append(str(sent["run_id"]))
     waiting = _request(command)
-    command("keys", "rotate", "credential", "--lead", "0")
-    command("keys", "rotate", "vote")
+    command("keys", "rotate", "credential", "--lead", "0", "--as", "acme/root", "--reason", "a drill")
+    command("keys", "rotate", "vote", "--as", "acme/root", "--reason", "a drill")
     command("approvals", "approve", waiting, "--as", "acme/lena", "--yes")
     for run_id in runs:
         command("runs", "watch", run_id, codes=(0, 1))
