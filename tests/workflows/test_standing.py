@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -112,10 +114,10 @@ async def granted(
     return standing.standing_id
 
 
-async def runs_alone(desk: Installation) -> bool:
+async def runs_alone(desk: Installation, on_behalf_of: str | None = None) -> bool:
     """Whether a new run of the large ticket needs nobody. One that asks is ended."""
     desk.backoffice.admin("POST", "/reset")
-    handle = await desk.start({"ticket_id": LARGE})
+    handle = await desk.start({"ticket_id": LARGE}, on_behalf_of=on_behalf_of)
     ended, asking = asyncio.create_task(handle.result()), asyncio.create_task(desk.open_request(handle))
     done, _ = await asyncio.wait((ended, asking), return_when=asyncio.FIRST_COMPLETED)
     if asking in done:
@@ -131,6 +133,16 @@ async def runs_alone(desk: Installation) -> bool:
 async def shown(desk: Installation, standing_id: str) -> StandingShown:
     async with desk.db.tenant(TENANT) as cursor:
         return await find_standing(cursor, TENANT, standing_id)
+
+
+@asynccontextmanager
+async def changed(desk: Installation, change: LiteralString, back: LiteralString) -> AsyncGenerator[None]:
+    """Mia's account, changed for a while."""
+    for words in (change, back):
+        async with desk.db.tenant(TENANT) as cursor:
+            await cursor.execute("update accounts set " + words + " where username = 'mia'")  # noqa: S608 - literals
+        if words is change:
+            yield
 
 
 async def forget_deeds(desk: Installation) -> None:
@@ -175,12 +187,25 @@ async def test_one_person_or_the_wrong_ones_do_not_make_it(desk: Installation) -
     assert await voted(desk, standing, session_of("lena")) is VoteRefusal.REQUEST_CLOSED
 
 
-async def test_what_was_revoked_or_is_over_holds_no_longer(desk: Installation) -> None:
+async def test_what_has_changed_since_people_agreed_asks_people_again(desk: Installation, tmp_path: Path) -> None:
     standing_id = await granted(desk)
+    async with changed(desk, "groups = '{}'", "groups = '{support-leads}'"):
+        assert not await runs_alone(desk), "one who agreed is no lead any more"
+    async with changed(desk, "disabled = true", "disabled = false"):
+        assert not await runs_alone(desk), "one who agreed is disabled"
+    assert not await runs_alone(desk, on_behalf_of="mia"), "one who agreed is whom the run acts for"
+    usual = desk.settings.standing_file
+    narrowed = tmp_path / "standing.yaml"
+    narrowed.write_text(usual.read_text().replace("max_uses: 200", "max_uses: 2"))
+    desk.engine.settings = desk.settings.model_copy(update={"standing_file": narrowed})
+    assert not await runs_alone(desk), "the settings allow less by now"
+    desk.engine.settings = desk.settings
+    assert await runs_alone(desk)
+    await forget_deeds(desk)
     async with desk.db.tenant(TENANT) as cursor:
         await revoke_standing(cursor, TENANT, standing_id, person="lena", reason="The parcels were found.")
-    assert not await runs_alone(desk)
-    with pytest.raises(Exception, match="append-only"):
+    assert not await runs_alone(desk), "it was revoked"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         async with desk.db.tenant(TENANT) as cursor:
             await cursor.execute("update standing_approvals set state = 'granted'")
 
