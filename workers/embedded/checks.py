@@ -5,6 +5,7 @@ import stat
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from typing import Literal
 
 import psycopg
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.service import RPCError
 
 from settings import Settings, SettingsError
+from settings.calendars import load_calendars
 from settings.describe import unknown_variables
 from settings.endpoints import load_endpoints
 from settings.providers import choose_provider
@@ -89,6 +91,21 @@ def _configuration(settings: Settings) -> Iterator[CheckResult]:
         yield _ok("endpoints", f"{len(endpoints)} in {settings.endpoints_file}")
     except SettingsError as error:
         yield _error("endpoints", str(error), "Correct the file.")
+    try:
+        yield _calendars(settings)
+    except SettingsError as error:
+        yield _error("calendars", str(error), "Correct the file.")
+
+
+def _calendars(settings: Settings) -> CheckResult:
+    """Calendars go stale in silence: holidays that differ by year have to be written for the next one."""
+    today = datetime.now(UTC).date()
+    calendars = load_calendars(settings.calendars_file).calendars
+    stale = [name for name, one in calendars.items() if one.dates() and max(one.dates()) < today]
+    if stale:
+        advice = f"Write those of the coming year into {settings.calendars_file}."
+        return _warning("calendars", f"no dated holiday lies ahead: {', '.join(stale)}", advice)
+    return _ok("calendars", f"{len(calendars)} in {settings.calendars_file}")
 
 
 def _state_folder(settings: Settings) -> Iterator[CheckResult]:
