@@ -24,6 +24,8 @@ _SERVER_ERROR = 500
 _CREDENTIAL_SHARE = 0.5
 """Part of a tool's time that its credential may take."""
 _SAFE = frozenset({"GET", "HEAD"})
+_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
+"""Servers close idle connections, usually after five seconds: a write sent into such an end would be in doubt."""
 
 
 class Services:
@@ -45,7 +47,7 @@ class Services:
             )
         if name not in self._clients:
             self._clients[name] = httpx.AsyncClient(
-                base_url=self._addresses[name], trust_env=False, follow_redirects=False
+                base_url=self._addresses[name], trust_env=False, follow_redirects=False, limits=_CONNECTIONS
             )
         return self._clients[name]
 

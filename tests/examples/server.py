@@ -34,7 +34,8 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # One client for all calls: each new one reads every certificate of the machine first.
-        self.http = httpx.Client(base_url=self.url, timeout=CALL_TIMEOUT_S)
+        # It closes idle connections after five seconds, and must not do so under a call.
+        self.http = httpx.Client(base_url=self.url, timeout=CALL_TIMEOUT_S, limits=httpx.Limits(keepalive_expiry=2.0))
         self.log = folder / "backoffice.log"
         self._environment = {
             **os.environ,
