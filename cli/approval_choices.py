@@ -1,7 +1,6 @@
 """`countersign approvals edit`, `ask` and `hand-over`: what else can be said to a request than yes or no."""
 
 import json
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -21,6 +20,7 @@ __all__ = ["mount_choices"]
 
 AsOption = Annotated[str | None, typer.Option("--as", help="USER or TENANT/USER. Default: who signed in last.")]
 RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST", help="Id of the request, apr-….")]
+ForOption = Annotated[str, typer.Option("--for", help="Who named you their delegate: you decide in their place.")]
 DigestOption = Annotated[str, typer.Option(help="Digest that you saw; another one is refused.")]
 _NOUNS = {Verdict.EDIT: "edit", Verdict.ASK: "question", Verdict.HAND_OVER: "hand-over"}
 
@@ -36,13 +36,10 @@ def edit(
     request_id: RequestArgument,
     reason: Annotated[str, typer.Option(help="Why. The agent and everybody who is asked will read it.")],
     changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A changed argument; a JSON value, or a text."),
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--arguments", help="A JSON file with all arguments.", exists=True, dir_okay=False)
-    ] = None,
+        list[str], typer.Option("--set", metavar="NAME=VALUE", help="A changed argument; a JSON value, or a text.")
+    ],
     who: AsOption = None,
+    of: ForOption = "",
     digest: DigestOption = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not show the change and ask.")] = False,
     as_json: JsonOption = False,
@@ -53,38 +50,39 @@ def edit(
         if request.view is None or request.arguments_schema is None:
             raise CliError("its arguments cannot be edited. `countersign approvals show` says what can be decided.")
         before = request.view.arguments
-        after = _read(file) if file else dict(before)
-        after.update(_changed(before, changes or []))
+        after = {**before, **_changed(before, changes)}
         if not yes:
             _print_change(before, after)
             if not typer.confirm("\nAsk again with exactly this?", err=True):
                 say("nothing was changed")
                 return Exit.BAD
-        return _send(client, request, Verdict.EDIT, reason, digest, arguments=after, as_json=as_json)
+        return _send(client, request, Verdict.EDIT, reason, digest, of, arguments=after, as_json=as_json)
 
 
 def ask(
     request_id: RequestArgument,
     question: Annotated[str, typer.Option(help="What the agent shall answer. It may propose the call again.")],
     who: AsOption = None,
+    of: ForOption = "",
     digest: DigestOption = "",
     as_json: JsonOption = False,
 ) -> int:
     """Ask the agent instead of deciding: the request ends, nothing runs."""
     with ApprovalsClient(load_settings(), who) as client:
-        return _send(client, client.show(request_id), Verdict.ASK, question, digest, as_json=as_json)
+        return _send(client, client.show(request_id), Verdict.ASK, question, digest, of, as_json=as_json)
 
 
 def hand_over(
     request_id: RequestArgument,
     reason: Annotated[str, typer.Option(help="Who goes on, and why.")],
     who: AsOption = None,
+    of: ForOption = "",
     digest: DigestOption = "",
     as_json: JsonOption = False,
 ) -> int:
     """Take a call over: it will not run, and the agent's run ends with a packet for the person who goes on."""
     with ApprovalsClient(load_settings(), who) as client:
-        return _send(client, client.show(request_id), Verdict.HAND_OVER, reason, digest, as_json=as_json)
+        return _send(client, client.show(request_id), Verdict.HAND_OVER, reason, digest, of, as_json=as_json)
 
 
 def _send(
@@ -93,12 +91,19 @@ def _send(
     verdict: Verdict,
     reason: str,
     digest: str,
+    of: str,
     *,
     arguments: JsonObject | None = None,
     as_json: bool,
 ) -> int:
     try:
-        decision = Decide(verdict=verdict, reason=reason, digest=digest or request.digest, arguments=arguments)
+        decision = Decide(
+            verdict=verdict,
+            reason=reason,
+            digest=digest or request.digest,
+            delegation=client.delegation_of(of) if of else "",
+            arguments=arguments,
+        )
     except ValidationError as error:
         first = error.errors()[0]
         raise CliError(f"{first['loc'][0]}: {first['msg']}. `countersign approvals show` prints it.") from None
@@ -124,16 +129,6 @@ def _print(reply: DecisionReply, verdict: Verdict, run_id: str) -> None:
         say(f"your {_NOUNS[verdict]} is signed and stored; the run will get it as soon as it can be reached")
     else:
         say(f"your {_NOUNS[verdict]} is recorded. `countersign runs show {run_id}` says what becomes of it.")
-
-
-def _read(file: Path) -> JsonObject:
-    try:
-        found: object = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise CliError(f"{file} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise CliError(f"{file} must hold one JSON object: all arguments, by name")
-    return cast("JsonObject", found)
 
 
 def _changed(before: JsonObject, changes: list[str]) -> JsonObject:

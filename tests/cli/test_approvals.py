@@ -147,3 +147,21 @@ def test_the_operator_adds_lists_and_disables_accounts(settings: Settings, capsy
     assert "password_hash" not in rows["mara"]
     assert run(["approvals", "account", "add", "x", "--role", "king", "--tenant", "acme"]) == 2
     assert run(["approvals", "account", "disable", "nobody", "--tenant", "acme"]) == 1
+
+
+@pytest.mark.req("A5")
+def test_a_person_edits_asks_and_hands_over(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    edited, asked_back, taken = (asked(settings, name) for name in "123")
+    as_lena = ["--as", "acme/lena"]
+    wrong = ["edit", edited.request_id, "--set", "amount_minor=-5", "--reason", "Half is fair", "--yes", *as_lena]
+    assert run(["approvals", *wrong]) == 1
+    assert "amount_minor: Must be at least 1." in capsys.readouterr().out
+    right = ["edit", edited.request_id, "--set", "amount_minor=20000", "--reason", "Half is fair", "--yes", "--json"]
+    assert run(["approvals", *right]) == 0
+    assert json.loads(capsys.readouterr().out)["vote"]["verdict"] == "edit"
+    assert run(["approvals", "edit", asked_back.request_id, "--set", "amount=1", "--reason", "x", "--yes"]) == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
+    assert run(["approvals", "ask", asked_back.request_id, "--question", "Was it insured?"]) == 0
+    assert "your question is signed and stored" in capsys.readouterr().out
+    assert run(["approvals", "hand-over", taken.request_id, "--reason", "I know this customer"]) == 0
+    assert "your hand-over is signed and stored" in capsys.readouterr().out
