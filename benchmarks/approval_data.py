@@ -197,4 +197,4 @@ async def fill(
             await psycopg.AsyncClientCursor(connection).execute(statement, values)
         await connection.commit()
         await connection.set_autocommit(True)
-        await connection.execute("analyze approval_requests, votes, runs, run_state")
+        await connection.execute("analyze approval_requests, approval_terms, votes, runs, run_state")
