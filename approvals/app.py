@@ -57,6 +57,31 @@ __all__ = ["create_app"]
 _WINDOW_S = 300
 _PUBLISH_EVERY_S = 10.0
 _LOG = logging.getLogger("approvals")
+_ROUTERS = (
+    live_pages.router,
+    batch_pages.router,
+    pages.router,
+    edit_pages.router,
+    inbox_pages.router,
+    stop_pages.router,
+    emergency_pages.router,
+    delegation_pages.pages,
+    delegation_pages.api,
+    standing_form.router,  # before the page of one: "new" is no id
+    standing_pages.pages,
+    standing_pages.api,
+    run_pages.router,
+    step_pages.router,
+    sign_in.router,
+    api_account.router,
+    api_lists.router,
+    api.router,
+    stop_api.router,
+    doubt_pages.pages,
+    doubt_pages.api,
+    review_pages.router,
+    packet_pages.router,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -120,32 +145,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(Guard, origins=allowed_origins(settings.web_url, settings.web_host, settings.web_port))
-    routers = (
-        live_pages.router,
-        batch_pages.router,
-        pages.router,
-        edit_pages.router,
-        inbox_pages.router,
-        stop_pages.router,
-        emergency_pages.router,
-        delegation_pages.pages,
-        delegation_pages.api,
-        standing_form.router,  # before the page of one: "new" is no id
-        standing_pages.pages,
-        standing_pages.api,
-        run_pages.router,
-        step_pages.router,
-        sign_in.router,
-        api_account.router,
-        api_lists.router,
-        api.router,
-        stop_api.router,
-        doubt_pages.pages,
-        doubt_pages.api,
-        review_pages.router,
-        packet_pages.router,
-    )
-    for router in routers:
+    for router in _ROUTERS:
         app.include_router(router)
     _add_probes(app, services)
     add_problems(app, services.assets)
