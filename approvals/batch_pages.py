@@ -60,7 +60,9 @@ async def _page(
     results: list[tuple[str, bool, str]] | None = None,
     status: int = 200,
 ) -> Response:
-    query = RequestQuery(reader=visitor.reader, scope="mine", max_tier=MAX_TIER, limit=MAX_ITEMS)
+    # In one's own name alone: whose place a delegate takes is said one request at a time.
+    reader = visitor.reader.model_copy(update={"groups": visitor.session.groups})
+    query = RequestQuery(reader=reader, scope="mine", max_tier=MAX_TIER, limit=MAX_ITEMS)
     async with services.database.tenant(visitor.tenant) as cursor:
         listed = await list_requests(cursor, visitor.tenant, query)
         ids = [line.request_id for line in listed.lines]

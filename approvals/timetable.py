@@ -28,7 +28,8 @@ def timetable(escalations: Sequence[Escalation], *, sla_at: datetime, now: datet
     for to, moment in sorted({(one.to, one.at) for one in escalations}, key=lambda one: one[1]):
         groups = " and ".join(sorted({one.group for one in escalations if (one.to, one.at) == (to, moment)}))
         events[datetime.fromtimestamp(moment, UTC)] = (
-            f"{to} may decide as well, for {groups}", f"{to} may decide as well since then, for {groups}"
+            f"{to} may decide as well, in place of {groups}",
+            f"{to} may decide as well since then, in place of {groups}",
         )  # fmt: skip
     return tuple(_line(moment, words[moment <= now], now) for moment, words in sorted(events.items()))
 

@@ -132,7 +132,7 @@ async def test_whose_turn_comes_later_sees_when_and_whose_has_come_decides(offic
     async with office.signed_in(FRED) as client:
         page = (await client.get(f"/requests/{request.request_id}")).text
     assert "Your groups may decide from" in page
-    assert "finance may decide as well, for support-leads" in page
+    assert "finance may decide as well, in place of support-leads" in page
     status, text = await decided(office, FRED, request)
     assert (status, "only once this request is escalated" in text) == (403, True)
     come = later.model_copy(update={"escalations": (Escalation(group="support-leads", to="finance", at=now - 1),)})
