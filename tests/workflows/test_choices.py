@@ -1,6 +1,7 @@
 """What an approver can do besides approving and denying, in whole runs: edit the call, ask the model, take over."""
 
 import json
+import secrets
 from typing import cast
 
 import pytest
@@ -17,7 +18,9 @@ from incidents.tell import tell
 from store.approvals import StoredRequest, find_request
 from store.effects import list_effects
 from store.runs import load_transcript
-from tests.installation import TENANT, Installation
+from tests.approvals.conftest import csrf_of, office_at, sign_in
+from tests.approvals.scene import Person
+from tests.installation import PASSWORD, TENANT, Installation
 from tests.operating import soon
 from workflows.agent_run import AgentRun
 
@@ -231,16 +234,28 @@ async def test_a_person_takes_a_call_over_and_the_run_ends_with_a_packet(install
     assert installation.refunds() == []
 
 
-async def test_words_are_needed_for_all_but_an_approval(installation: Installation) -> None:
+async def test_from_the_form_to_the_run_and_to_the_request_that_follows(installation: Installation) -> None:
     handle = await installation.start({"ticket_id": LARGE})
-    request = await installation.open_request(handle)
-    for verdict in (Verdict.EDIT, Verdict.ASK, Verdict.HAND_OVER):
-        arguments = with_changes(request, amount_minor=1) if verdict is Verdict.EDIT else None
-        answer = await installation.vote(handle, request, "lena", verdict=verdict, reason="?", arguments=arguments)
-        assert answer == VoteRefused(refusal=VoteRefusal.REASON_MISSING)
-        refused = await installation.vote(
-            handle, request, "fay", verdict=verdict, reason="Not my group", arguments=arguments
+    first = await installation.open_request(handle)
+    (installation.settings.state_dir / "keys" / "session.secret").write_text(secrets.token_hex(32))
+    async with office_at(installation.settings) as office, office.visitor() as client:
+        await sign_in(client, Person("lena", ()), PASSWORD)
+        form = {"csrf": await csrf_of(client), "digest": first.digest, "reason": "Only the lamp broke", "sure": "yes"}
+        arguments = {f"argument.{name}": str(value) for name, value in view_of(first).arguments.items()}
+        edited = await client.post(
+            f"/requests/{first.request_id}/edit", data={**form, **arguments, "argument.amount_minor": "200.00"}
         )
-        assert refused == VoteRefused(refusal=VoteRefusal.NOT_ELIGIBLE)
-    await handle.cancel()
-    await handle.result()
+        assert edited.status_code == 303
+        second = await next_request(installation, handle, first)
+        assert edited.headers["location"] == f"/requests/{second.request_id}"
+        page = (await client.get(edited.headers["location"])).text
+        assert "Written by Lena, who approves such calls" in page
+        assert "EUR 200.00" in page
+        over = (await client.get(f"/requests/{first.request_id}")).text
+        assert f'<a href="/requests/{second.request_id}">The changed call is asked here.</a>' in over
+        form = {"csrf": form["csrf"], "digest": second.digest, "verdict": "hand_over", "reason": "I pay it myself"}
+        assert (await client.post(f"/requests/{second.request_id}/decision", data=form)).status_code == 303
+        report = await handle.result()
+        assert report.reason is OutcomeReason.TAKEN_OVER
+        assert "Taken over." in (await client.get(f"/requests/{second.request_id}")).text
+        assert "lena: I pay it myself" in (await client.get(f"/runs/{handle.id}")).text
