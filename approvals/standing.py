@@ -86,7 +86,7 @@ async def propose_like(
     scope = load_standing(standing_file).scopes.get(posted.scope)
     if scope is None:
         raise StandingNotAllowed(f"no scope {posted.scope} is declared in settings/standing.yaml")
-    answered = tuple(sorted(set(basis.policies) & set(scope.policies)))
+    answered = tuple(reason for reason in view.reasons if reason.policy in scope.policies)
     if not answered:
         raise StandingNotAllowed(f"{posted.scope} answers none of what asked for people there")
     _check_bounds(posted.bounds, view)

@@ -262,7 +262,8 @@ def _tell(view: StandingView, uses: list[StandingUsed] | tuple[StandingUsed, ...
     say(plain(f"{terms.reason}\n"))
     rows = [(plain(one.name), plain(one.words), "from anywhere" if one.unproven else "") for one in view.bounds]
     print_table(("ARGUMENT", "MAY BE", ""), rows)
-    say(plain(f"\nin place of  {view.rung}, where {', '.join(terms.policies)} asks; up to tier {terms.max_tier}"))
+    policies = ", ".join(one.policy for one in terms.policies)
+    say(plain(f"\nin place of  {view.rung}, where {policies} asks; up to tier {terms.max_tier}"))
     say(f"used         {view.uses}{f', {view.moved}' if view.moved else ''}, until {view.until}")
     say(plain(f"proposed by  {shown.proposed_by}, under {terms.scope}; {view.needs} decide"))
     for vote in view.votes:

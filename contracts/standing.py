@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from contracts.base import AgentName, Digest, Record, RunId, TenantId, ToolName
-from contracts.decision import Requirement
+from contracts.decision import Reason, Requirement
 
 __all__ = [
     "AnyValue",
@@ -91,8 +91,8 @@ class StandingTerms(Record):
     """One for each argument of the tool."""
     rung: Requirement
     """The rung of the ladder that it stands for."""
-    policies: tuple[str, ...] = Field(min_length=1, max_length=50)
-    """Policies that may ask for it, sorted: where another one asks as well, people are asked."""
+    policies: tuple[Reason, ...] = Field(min_length=1, max_length=50)
+    """Policies that may ask for it, in their words of then: where another one asks as well, people are asked."""
     max_tier: int = Field(ge=0, le=4)
     """The highest tier of a call under it."""
     max_uses: int = Field(ge=1, le=10_000)

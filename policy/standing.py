@@ -85,7 +85,7 @@ def outside(terms: StandingTerms, call: CallMet) -> str:
         return f"the call has tier {call.tier}"
     if call.asked.requirement.id not in call.ladder.implied_by(terms.rung):
         return f"policy asks for {call.asked.requirement.id}"
-    others = {reason.policy for reason in call.asked.reasons} - call.permits - set(terms.policies)
+    others = {reason.policy for reason in call.asked.reasons} - call.permits - {one.policy for one in terms.policies}
     if others:
         return f"other policies ask as well: {', '.join(sorted(others))}"
     return _money_outside(terms, call.money) or _arguments_outside(terms.bounds, call)

@@ -153,7 +153,7 @@ def not_declared(terms: StandingTerms, scope: StandingScope | None) -> str:
         return f"{terms.scope} is not about {terms.tool} of {terms.agent}"
     if terms.rung.id not in scope.rungs:
         return f"{terms.scope} does not stand for {terms.rung.id}"
-    more = set(terms.policies) - set(scope.policies)
+    more = {one.policy for one in terms.policies} - set(scope.policies)
     if more:
         return f"{terms.scope} does not answer {', '.join(sorted(more))}"
     if terms.max_tier > scope.max_tier:

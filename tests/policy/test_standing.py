@@ -34,7 +34,8 @@ BOUNDS: tuple[Bound, ...] = (
 )
 TERMS = StandingTerms(
     tenant="acme", standing_id="sta-" + "a" * 26, scope="small", agent="desk", tool="desk.pay", tool_version=2,
-    schema_digest=SCHEMA, bounds=BOUNDS, rung=LEAD, policies=("over-limit",), max_tier=3, max_uses=10,
+    schema_digest=SCHEMA, bounds=BOUNDS, rung=LEAD, policies=(Reason(policy="over-limit", text="Too much."),),
+    max_tier=3, max_uses=10,
     money=StandingMoney(currency="EUR", total_minor=2_000), reason="Because it is late.", proposed_by="fay",
     proposer="fay", proposed_at=1_000, decide_until=2_000, until=9_000,
 )  # fmt: skip
