@@ -58,6 +58,7 @@ _ENDING = {
     Verdict.ASK: "a question went to the model",
     Verdict.HAND_OVER: "taken over by a person",
 }
+MAX_STRAYS = 100
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -82,7 +83,7 @@ def timeline(story: Story, *, full: bool = False) -> list[Line]:
     lines = [line for step in story.steps for line in _step(step, full=full)]
     for index, note in enumerate(story.notes):
         lines.append(Line(f"note{index}", note.at_s, 0, "!", "bold yellow", Text(plain(note.text))))
-    lines += [_vote("stray", index, vote, 0) for index, vote in enumerate(story.strays)]
+    lines += _strays(story.strays)
     beside = [line for line in lines if line.key.startswith(("note", "stray"))]
     return _merged([line for line in lines if line not in beside], sorted(beside, key=lambda line: line.at_s))
 
@@ -250,7 +251,8 @@ def _decision(key: str, at_s: float, record: DecisionRecord) -> Iterator[Line]:
             yield Line(key, at_s, 2, "✓", "green", text)
             return
         case "deny":
-            said = "denied by policy" if decided.reasons else "denied: no policy permits it"
+            undecided = "denied: the decision could not be made" if decided.errors else "denied: no policy permits it"
+            said = "denied by policy" if decided.reasons and not decided.errors else undecided
             yield Line(key, at_s, 2, "✗", "red", Text(said, "bold red"))
         case "needs_approval":
             said = f"needs {requirement_in_words(decided.requirement)}"
@@ -293,6 +295,16 @@ def _escalations(key: str, approval: StoryApproval) -> Iterator[Line]:
     for to, at in sorted({(one.to, one.at) for one in approval.escalations}):
         said = Text(plain(to), "bold") + Text(f" may decide as well from {when(at)} on")
         yield Line(f"{key}to{to}", at, 3, "⇡", "yellow", said)
+
+
+def _strays(strays: Sequence[StoryVote]) -> list[Line]:
+    """Signals that were no vote on anything the run asked: the first of them, and how many more there were."""
+    lines = [_vote("stray", index, vote, 0) for index, vote in enumerate(strays[:MAX_STRAYS])]
+    more = len(strays) - len(lines)
+    if more:
+        said = Text(f"{more} more signals were no votes on anything that was asked: not counted", "yellow")
+        lines.append(Line(f"strays{more}", strays[-1].at_s, 0, "-", "dim", said))
+    return lines
 
 
 def _vote(key: str, index: int, vote: StoryVote, depth: int) -> Line:
