@@ -78,8 +78,8 @@ def add_problems(app: FastAPI, assets: Assets) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.SEE_OTHER and error.headers:  # the way to the sign-in page
-            return Response(status_code=303, headers=error.headers)
+        if error.status_code < HTTPStatus.BAD_REQUEST:  # the way to the sign-in page; or nothing new
+            return Response(status_code=error.status_code, headers=error.headers)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             return answer(request, 405, headers={"allow": ", ".join(sorted(_methods_at(app, request.url.path)))})
         plain = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail

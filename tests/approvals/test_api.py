@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from contracts.agent import ApprovalTimes
+from contracts.canonical import digest_bytes
 from settings.environment import child_environment, plain_names
 from store.approvals import settle_request
 from tests.approvals.conftest import Office, form_of
@@ -113,3 +114,41 @@ def test_a_process_without_its_key_says_what_to_do(database: DatabaseAddresses, 
     assert done.returncode == 2
     assert done.stderr.startswith("error: the vote key")
     assert json.dumps(done.stderr).count("\\n") == 1
+
+
+async def test_what_is_shown_can_be_checked_against_the_digest_and_polled_for_nothing(office: Office) -> None:
+    request = await ask(office.db)
+    path = f"/api/approvals/{request.request_id}"
+    async with office.visitor() as client:
+        headers = await bearer(client, LENA)
+        first = await client.get(path, headers=headers)
+        shown = first.json()
+        assert digest_bytes(shown["basis_text"].encode()) == shown["digest"]
+        assert digest_bytes(shown["view_text"].encode()) == json.loads(shown["basis_text"])["view_digest"]
+        assert json.loads(shown["view_text"])["arguments"] == shown["view"]["arguments"]
+        known = {**headers, "if-none-match": first.headers["etag"]}
+        again = await client.get(path, headers=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+        assert (
+            await client.get(path, headers={**known, "if-none-match": '"x", W/' + known["if-none-match"]})
+        ).status_code == 304
+        body = {"verdict": "deny", "digest": shown["digest"], "reason": "not agreed"}
+        assert (await client.post(f"{path}/decision", json=body, headers=headers)).json()["outcome"] == "decided"
+        changed = await client.get(path, headers=known)
+        assert (changed.status_code, len(changed.json()["votes"])) == (200, 1)
+
+
+async def test_a_person_is_told_who_they_are_and_what_waits(office: Office) -> None:
+    await ask(office.db)
+    async with office.visitor() as client:
+        headers = await bearer(client, LENA)
+        me = (await client.get("/api/me", headers=headers)).json()
+        assert (me["kind"], me["name"], me["groups"], me["scopes"]) == ("person", "lena", ["support-leads"], [])
+        assert me["authenticated_at"] < me["expires_at"]
+        assert (await client.get("/api/counts", headers=headers)).json() == {"mine": 1, "groups": 1, "all": 1}
+        both = {"after": "a", "before": "b"}
+        assert (await client.get("/api/approvals", params=both, headers=headers)).status_code == 422
+        for route in ("/api/approvals", "/api/decisions"):
+            damaged = await client.get(route, params={"after": "x"}, headers=headers)
+            assert (damaged.status_code, "first page" in damaged.json()["detail"]) == (400, True)
+            assert (await client.get(route, params={"sorted": "sla"}, headers=headers)).status_code == 422
