@@ -100,7 +100,7 @@ class DecisionReply(Record):
     vote: VoteLine | None = None
     refusal: VoteRefusal | None = None
     message: str = ""
-    """What to do, of a refusal."""
+    """What to do, of a refusal; of a test request, that it was one."""
     problems: dict[str, str] = Field(default_factory=dict)
     """What is wrong with edited arguments, by argument; under an empty name, with all of them."""
 
@@ -207,8 +207,9 @@ async def api_decide(
 
 def _reply(outcome: Outcome) -> DecisionReply:
     match outcome:
-        case Decided(vote=vote):
-            return DecisionReply(outcome="decided", vote=_line(vote), refusal=vote.refusal, message=_message(vote))
+        case Decided(vote=vote, tested=tested):
+            message = tested or _message(vote)
+            return DecisionReply(outcome="decided", vote=_line(vote), refusal=vote.refusal, message=message)
         case Stands(vote=vote):
             return DecisionReply(outcome="stands", vote=_line(vote), message="You had decided this before.")
         case NotCast(refusal=refusal):

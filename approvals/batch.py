@@ -19,8 +19,8 @@ __all__ = ["MAX_ITEMS", "MAX_TIER", "Choice", "TierTooHigh", "decide_batch", "in
 
 MAX_TIER = 2
 """From the next tier on every request has a page, and a decision, of its own."""
-MAX_ITEMS = 20
-"""Requests in a submission."""
+MAX_ITEMS = 12
+"""Requests in a submission: as many as a page of at most 60 KB holds."""
 _AT_ONCE = 4
 _FIELD = re.compile(r"verdict-(apr-[a-z2-7]{26})", re.ASCII)
 
@@ -83,6 +83,8 @@ async def decide_batch(
 def in_words(outcome: Outcome) -> tuple[bool, str]:
     """Whether the decision is stored, and what became of it."""
     match outcome:
+        case Decided(vote=vote, tested=tested) if tested:
+            return vote.verdict is Verdict.DENY, f"{DID[vote.verdict]}. {tested}"
         case Decided(vote=vote):
             said = {"accepted": "counted by the run", "refused": "not counted by the run"}
             return vote.state != "refused", f"{DID[vote.verdict]}, {said.get(vote.state, 'signed and stored')}"

@@ -21,7 +21,7 @@ from policy.votes import judge_vote, read_vote
 from store.accounts import persons_behind
 from store.approvals import StoredRequest, find_request
 from store.attention import note_decision
-from store.decoys import end_decoy
+from store.decoys import end_decoy, find_decoy
 from store.revisions import find_schema
 from store.seen import keep_page
 from store.vote_keys import pinned_vote_keys, vote_keys
@@ -61,6 +61,8 @@ class Decided(Record):
 
     kind: Literal["decided"] = "decided"
     vote: StoredVote
+    tested: str = ""
+    """Of a test request: that it was one, and what a careful look finds. No vote was stored."""
 
 
 class Stands(Record):
@@ -160,7 +162,8 @@ async def _cast(
     # A test request has no run to ask: what was decided is kept, and nothing is signed that could be carried anywhere.
     match await end_decoy(cursor, vote):
         case StoredVote() as tested:
-            return Decided(vote=tested)
+            decoy = await find_decoy(cursor, request.tenant, request.request_id)
+            return Decided(vote=tested, tested=f"This was a test request. {decoy.tell if decoy else ''}".strip())
         case "ended":
             return NotCast(refusal=VoteRefusal.REQUEST_CLOSED)
         case "real":

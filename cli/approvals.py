@@ -148,7 +148,7 @@ def _in_words(reply: DecisionReply) -> str:
         return f"your earlier {did} stands"
     match reply.vote.state:
         case "accepted":
-            return f"your {did} is recorded: the run has counted it"
+            return f"your {did} is recorded: {reply.message or 'the run has counted it'}"
         case "refused":
             return f"your {did} was not counted: {reply.message}"
         case "pending":

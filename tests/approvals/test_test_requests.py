@@ -59,9 +59,9 @@ async def office(database: DatabaseAddresses, tmp_path: Path, free_port: Callabl
         yield found
 
 
-async def planted(db: Database, **changes: Any) -> tuple[Decoy, StoredRequest]:  # noqa: ANN401 - any field
+async def planted(db: Database, name: str = "real", **changes: Any) -> tuple[Decoy, StoredRequest]:  # noqa: ANN401 - any field
     """A test request made of a real one, which is closed."""
-    source = await ask(db, "real", **changes)
+    source = await ask(db, name, **changes)
     view = refund_view(source.run_id, **changes)
     fault = tenfold(view, ())
     assert fault is not None
@@ -179,6 +179,30 @@ async def test_no_standing_approval_is_proposed_like_one(office: Office) -> None
             await propose_like(
                 cursor, TENANT, posted, standing_file=office.settings.standing_file, username="lena", person="lena"
             )
+
+
+async def test_in_a_batch_and_by_the_api_it_is_told_as_well(office: Office) -> None:
+    decoy, request = await planted(office.db, tier=2)
+    async with office.signed_in(LENA) as client:
+        listed = await client.get("/requests/batch")
+        assert request.request_id in listed.text
+        assert "test request" not in listed.text
+        form = {
+            "csrf": await csrf_of(client), f"verdict-{request.request_id}": "approve",
+            f"digest-{request.request_id}": request.digest,
+        }  # fmt: skip
+        answer = await client.post("/requests/batch", data=form)
+        assert f"This was a test request. {decoy.tell}" in answer.text
+        credentials = {"tenant": TENANT, "username": "fred", "password": PASSWORD}
+        token = (await client.post("/api/sign-in", json=credentials)).json()["token"]
+        _, other = await planted(office.db, requirement=TWO_FINANCE, name="second")
+        reply = await client.post(
+            f"/api/approvals/{other.request_id}/decision",
+            json={"verdict": "deny", "digest": other.digest, "reason": "Ten times too much."},
+            headers={"authorization": f"Bearer {token}"},
+        )
+        assert reply.json()["outcome"] == "decided"
+        assert reply.json()["message"].startswith("This was a test request.")
 
 
 async def test_the_first_decision_ends_it_whatever_the_quorum(office: Office) -> None:
