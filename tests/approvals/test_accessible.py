@@ -39,9 +39,9 @@ def test_axe_finds_nothing(browser: Browser, site: Settings, scheme: str, viewpo
         probe = context.new_page()
         lists = ("/requests?scope=all", "/requests?state=history", "/requests/batch")
         steps = f"/runs/{request.run_id}/steps"
-        for path in (address, *lists, steps, "/stop", "/sign-in", "/nowhere"):
+        for path in (address, f"{address}/edit", *lists, steps, "/delegations", "/stop", "/sign-in", "/nowhere"):
             probe.goto(site.web_url + path)
-            probe.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+            probe.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
             probe.evaluate(axe)
             found: dict[str, Any] = probe.evaluate(f"() => axe.run({{runOnly: {RULES}}})")
             problems = [
