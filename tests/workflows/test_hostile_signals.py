@@ -9,9 +9,12 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from approvals.signing import VoteSigner
+from cli.timeline import MAX_STRAYS, timeline
 from contracts.canonical import canonical_bytes
 from contracts.outcome import Outcome
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted
+from incidents.history import fetch_history
+from incidents.tell import tell
 from policy.votes import VOTE_TYPE
 from store.approvals import StoredRequest
 from tests.installation import Installation, opaque
@@ -74,3 +77,9 @@ async def test_two_hundred_hostile_signals_change_nothing(installation: Installa
     assert isinstance(await installation.vote(handle, request, "lena"), VoteAccepted)
     assert (await handle.result()).outcome is Outcome.COMPLETED
     assert len(installation.refunds()) == 1
+    # Whoever reads the run sees the first of them with what was wrong, how many more there were, and the vote.
+    story = tell(await fetch_history(installation.client, handle.id))
+    said = [line.text.plain for line in timeline(story)]
+    assert sum("nobody vouches for" in line and "not counted: " in line for line in said) == MAX_STRAYS
+    assert f"{len(story.strays) - MAX_STRAYS} more signals" in "\n".join(said)
+    assert sum("Lena" in line and "not counted" not in line for line in said) == 1
