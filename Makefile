@@ -16,7 +16,7 @@ ARGS ?=
 # Test files that run side by side: most of their time they wait for servers.
 JOBS ?= 2
 
-.PHONY: help install node browser demo up test test-long adversary check fmt histories bench bench-policy lock clean
+.PHONY: help install node browser demo up test test-long adversary check fmt histories bench bench-policy bench-pages lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -82,6 +82,9 @@ bench: install  ## What a run costs, beside a bare workflow
 
 bench-policy: install  ## What one decision costs, beside a bare call of the policy engine
 	$(BIN)/python -m benchmarks.policy_decide
+
+bench-pages: install  ## Bytes and time of the approvers' pages with 100,000 requests in the store (minutes)
+	$(BIN)/python -m benchmarks.web_pages
 
 fmt: install  ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .

@@ -59,13 +59,14 @@ class Assets:
 
 def shown(text: object) -> Markup:
     """Text of a stranger: escaped, isolated in its direction, with every deceptive character made visible."""
-    html = Markup("").join(
-        Markup('<mark class="odd" title="{name}">{text}</mark>').format(name=piece.name, text=piece.text)
+    # Strings, not Markup: a page has hundreds of these, and each join of Markup escapes anew.
+    html = "".join(
+        f'<mark class="odd" title="{escape(piece.name)}">{escape(piece.text)}</mark>'
         if piece.name
         else escape(piece.text)
         for piece in pieces(str(text))
     )
-    return Markup("<bdi>{html}</bdi>").format(html=html)
+    return Markup(f"<bdi>{html}</bdi>")  # noqa: S704 - every part is escaped above
 
 
 def plain(text: object) -> str:

@@ -87,7 +87,7 @@ class ApiOpenTo(_Needs):
 
 
 async def _caller(request: Request) -> Visitor | Machine:
-    services = services_of(request)
+    services = await services_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     found: Visitor | Machine | None = None
     if scheme.lower() == "bearer":
@@ -103,7 +103,7 @@ async def _caller(request: Request) -> Visitor | Machine:
 
 async def signed_in(request: Request) -> Visitor:
     """Whose session the browser holds; without one the way leads to the sign-in page."""
-    services = services_of(request)
+    services = await services_of(request)
     visitor = await services.desk.find(services.desk.token_of(request))
     if visitor is None:
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -41,8 +41,8 @@ class Services:
     """The same."""
 
 
-def services_of(request: Request) -> Services:
-    """The parts, for the request's route."""
+async def services_of(request: Request) -> Services:
+    """The parts, for the request's route. Awaits nothing: FastAPI would send a plain function through a thread."""
     found = request.app.state.services
     assert isinstance(found, Services)  # noqa: S101 - set by create_app before the first request
     return found

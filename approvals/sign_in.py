@@ -44,7 +44,7 @@ async def sign_in_page(
     values = {
         "next": safe_next(after),
         "problem": "",
-        "tenant": visitor.tenant if visitor else "",
+        "tenant": visitor.tenant if visitor else _only_tenant(services),
         "username": visitor.session.username if visitor else "",
     }
     return _page(services, values)
@@ -126,6 +126,12 @@ def _refused(services: Services, problem: str, after: str) -> Response:
     response = _page(services, values, 401)
     services.desk.drop(response)
     return response
+
+
+def _only_tenant(services: Services) -> str:
+    """Of an installation for one organisation nobody has to type it, and nothing is given away by it."""
+    tenants = list(services.tenants.tenants)
+    return tenants[0] if len(tenants) == 1 else ""
 
 
 async def _end(services: Services, token: str | None) -> None:

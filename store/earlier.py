@@ -34,6 +34,8 @@ class EarlierRequest(Record):
 
 async def earlier_requests(cursor: AsyncCursor[DictRow], request: StoredRequest) -> tuple[EarlierRequest, ...]:
     """Of the same step and call of the run, newest first."""
+    if request.visit == 1:
+        return ()
     await cursor.execute(
         """select r.request_id, r.state, r.opened_at, coalesce((
                    select json_agg(json_build_object('display_name', v.display_name, 'verdict', v.verdict,
