@@ -177,6 +177,7 @@ async def test_timers_outlive_the_worker_and_a_pause(place: Place, temporal_addr
     assert report.reason is OutcomeReason.APPROVAL_EXPIRED
 
 
+@pytest.mark.long
 async def test_a_run_that_continued_as_new_escalates(place: Place, impatient_temporal: str) -> None:
     async with place.installed(impatient_temporal, CHAIN) as installation:
         handle = await installation.start(ASKS_LEAD)
