@@ -150,8 +150,9 @@ def _run(
     if isinstance(found, str):
         return result.model_copy(update={"fault": found})
     record = decide(
-        bundle, found, granted=bundle.ladder.implied_by(rung) if rung else (), approvers=rung.persons if rung else 0
-    )
+        bundle, found, granted=bundle.ladder.implied_by(rung) if rung else (), approvers=rung.persons if rung else 0,
+        kind=case.grant_kind,
+    )  # fmt: skip
     policies = tuple(reason.policy for reason in record.decision.reasons)
     missing = tuple(policy for policy in case.policies if policy not in policies)
     fault = "; ".join(record.decision.errors) if record.decision.kind == "deny" else ""

@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from contracts.agent import Stage
 from contracts.base import GroupName, Record, ToolName, UserName
+from contracts.decision import GrantKind
 from policy.provenance import Origin
 
 __all__ = ["CaseFacts", "CaseUser", "PolicyCase", "PolicyCases"]
@@ -70,6 +71,8 @@ class PolicyCase(Record):
     """Decided for the identity that takes back what the agent did."""
     granted: str = ""
     """The rung of the ladder that is held; empty: none."""
+    grant_kind: GrantKind = "people"
+    """Whether people were asked, or a standing approval stands for them."""
     expect: str = Field(min_length=1, max_length=63)
     """`allow`, `deny`, or the rung that must be asked."""
     policies: tuple[PolicyId, ...] = ()

@@ -12,10 +12,14 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from approvals.standing import DecideStanding, ProposeStanding, decide_standing, propose_like
+from cli.timeline import timeline
 from contracts.canonical import canonical_bytes
 from contracts.outcome import Outcome, RunReport
 from contracts.standing import AnyValue, AtMost, Bound, Equals, OfEvent, StandingTerms
 from contracts.vote import Verdict, VoteRefusal
+from incidents.history import fetch_history
+from incidents.replay import Same, replay
+from incidents.tell import tell
 from store.accounts import NewAccount, Role, add_account
 from store.approvals import StoredRequest
 from store.sessions import StoredSession
@@ -168,6 +172,10 @@ async def test_two_persons_agree_once_and_each_use_is_counted_and_told(desk: Ins
             (uses[0].run_id, f'%"standing":{{"standing_id":"{standing_id}","number":2,"max_uses":2}}%'),
         )
         assert len(await cursor.fetchall()) == 1, "the decision says which it was, and which use"
+    history = await fetch_history(desk.client, uses[0].run_id)
+    told = "\n".join(line.text.plain for line in timeline(tell(history)))
+    assert f"allowed under the standing approval {standing_id}, use 2 of 2 by" in told
+    assert isinstance(await replay(history), Same)
 
 
 async def test_one_person_or_the_wrong_ones_do_not_make_it(desk: Installation) -> None:
