@@ -40,8 +40,7 @@ def fits(page: Page, width: int) -> None:
     assert widest <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", PHONE), ("dark", DESK)], ids=["phone", "desk"])
 def test_arguments_are_changed_by_phone_and_by_desk(
     browser: Browser, site: Settings, tmp_path: Path, scheme: str, viewport: dict[str, int]
 ) -> None:

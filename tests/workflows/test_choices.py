@@ -164,6 +164,7 @@ async def test_an_edit_that_the_tool_cannot_take_changes_nothing_and_says_why(in
     assert "edited" not in await told(installation, handle, "payments.issue_refund")
 
 
+@pytest.mark.long  # the bound itself is held without a run
 async def test_a_call_is_edited_a_few_times_at_most(installation: Installation) -> None:
     handle = await installation.start({"ticket_id": LARGE})
     request = await installation.open_request(handle)
