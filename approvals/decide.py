@@ -11,7 +11,7 @@ from approvals.delegates import Place, place_of
 from approvals.editing import problems_of
 from approvals.run_line import NoAnswer
 from approvals.seen import seen_page
-from approvals.services import Services
+from approvals.services import DecidingServices
 from approvals.visitors import Visitor
 from contracts.approval import ApprovalView
 from contracts.base import Digest, JsonObject, Record
@@ -102,7 +102,7 @@ class NoSuchRequest(Record):
 Outcome = Annotated[Decided | Stands | NotCast | Unusable | Forbidden | NoSuchRequest, Field(discriminator="kind")]
 
 
-async def decide(services: Services, visitor: Visitor, request_id: str, posted: Decide) -> Outcome:
+async def decide(services: DecidingServices, visitor: Visitor, request_id: str, posted: Decide) -> Outcome:
     """Check, sign, store, send. The stored vote is the promise: what cannot be sent now, the dispatcher sends."""
     async with services.database.tenant(visitor.tenant) as cursor:
         request = await find_request(cursor, visitor.tenant, request_id)
@@ -125,7 +125,7 @@ async def decide(services: Services, visitor: Visitor, request_id: str, posted: 
 
 
 async def _cast(
-    cursor: AsyncCursor[DictRow], services: Services, visitor: Visitor, request: StoredRequest, posted: Decide
+    cursor: AsyncCursor[DictRow], services: DecidingServices, visitor: Visitor, request: StoredRequest, posted: Decide
 ) -> Outcome:
     session = visitor.session
     if "approve" not in session.roles:
@@ -226,7 +226,7 @@ def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int
     )
 
 
-async def _send(services: Services, vote: StoredVote) -> StoredVote:
+async def _send(services: DecidingServices, vote: StoredVote) -> StoredVote:
     answer = await services.runs.deliver(
         vote.run_id, vote.decision_id, SignedVote(jws=vote.jws), within_s=ANSWER_WITHIN_S
     )

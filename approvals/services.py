@@ -16,20 +16,26 @@ from settings.tenants import TenantsFile
 from settings.watched_limits import WatchedLimits
 from store.database import Database
 
-__all__ = ["Services", "services_of"]
+__all__ = ["DecidingServices", "Services", "services_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Services:
-    """The parts of the approvals process."""
+class DecidingServices:
+    """What it takes to decide a request."""
 
     database: Database
     """As the application's role: one tenant per transaction."""
     signer: VoteSigner
-    desk: SessionDesk
-    oidc: OidcDesk
     runs: RunLine
     assets: Assets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(DecidingServices):
+    """The parts of the approvals process."""
+
+    desk: SessionDesk
+    oidc: OidcDesk
     tries_by_address: Throttle
     tries_by_account: Throttle
     tenants: TenantsFile

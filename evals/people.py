@@ -7,16 +7,12 @@ from temporalio.client import Client
 
 from approvals.assets import Assets
 from approvals.decide import Decide, decide
-from approvals.oidc import OidcDesk
 from approvals.run_line import RunLine
-from approvals.services import Services
+from approvals.services import DecidingServices
 from approvals.signing import VoteSigner
-from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk
 from evals.cases import DeclaredVote
 from settings import Settings
-from settings.sign_in import SignInFile
-from settings.tenants import load_tenants
 from store.accounts import NewAccount, add_account, authenticate
 from store.approval_lists import Reader, RequestQuery, list_requests
 from store.approvals import find_request
@@ -37,18 +33,9 @@ class People:
         async def connected() -> Client:
             return client
 
-        secret = secrets.token_bytes(32)
-        nobody = OidcDesk(SignInFile(), folder=settings.state_dir, web_url=settings.web_url, secret=secret)
-        self._services = Services(
-            database=database,
-            signer=self._signer,
-            desk=SessionDesk(database, secret, is_https=False),
-            oidc=nobody,
-            runs=RunLine(connected),
-            assets=Assets(),
-            tries_by_address=Throttle(limit=1_000_000, window_s=1),
-            tries_by_account=Throttle(limit=1_000_000, window_s=1),
-            tenants=load_tenants(settings.tenants_file),
+        self._desk = SessionDesk(database, secrets.token_bytes(32), is_https=False)
+        self._services = DecidingServices(
+            database=database, signer=self._signer, runs=RunLine(connected), assets=Assets()
         )
 
     async def publish_key(self) -> None:
@@ -81,7 +68,7 @@ class People:
         async with self._database.tenant(tenant) as cursor:
             request = await find_request(cursor, tenant, request_id)
         account = await authenticate(self._database, tenant, vote.person, self._password)
-        visitor = await self._services.desk.find(await self._services.desk.start(account)) if account else None
+        visitor = await self._desk.find(await self._desk.start(account)) if account else None
         if request is None or visitor is None:
             raise LookupError(f"{vote.person} cannot decide {request_id}: the request or the account is gone")
         outcome = await decide(
