@@ -137,4 +137,4 @@ def test_a_few_generated_requests_are_answered_as_described(
 def test_thousands_of_generated_requests_are_answered_as_described(
     database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    run_against(database, tmp_path, free_port(), "--max-examples", "150")
+    run_against(database, tmp_path, free_port(), "--max-examples", "100")
