@@ -180,7 +180,7 @@ async def test_machines_enter_by_the_routes_of_the_table_alone(office: Office) -
         f"{method} {route.path}": scope
         for route in listed
         if isinstance(route, APIRoute) and (scope := scope_of(route)) is not None
-        for method in route.methods
+        for method in route.methods or ()
     }
     assert opened == MACHINES
 
