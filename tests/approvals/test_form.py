@@ -1,6 +1,7 @@
 """The form: nobody decides what they did not see, may not decide, or were tricked into."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncGenerator
 from html import unescape
@@ -15,6 +16,7 @@ from contracts.canonical import digest_bytes
 from contracts.vote import SignedVote, Vote, VoteRefusal, VoteRefused
 from policy.votes import read_vote
 from store.approvals import StoredRequest, settle_request
+from store.run_reads import reads_of
 from store.votes import StoredVote, record_answer, votes_on
 from tests.approvals.conftest import ORIGIN, Office, csrf_of
 from tests.approvals.scene import EVE, FIONA, FRED, LENA, TENANT, TWO_FINANCE, VERA, ask
@@ -345,3 +347,32 @@ async def test_lists_page_without_gaps_or_repeats(office: Office) -> None:
         assert set(seen) == {request.request_id for request in made}
         async with office.db.tenant(TENANT) as cursor:
             await cursor.execute("update approval_requests set state = 'denied', closed_at = now()")
+
+
+@pytest.mark.req("A2", "I9")
+async def test_evidence_leads_to_the_step_as_it_was_recorded_and_who_looked_is_kept(office: Office) -> None:
+    request = await ask(office.db)
+    async with office.db.tenant(TENANT) as cursor:
+        await cursor.execute(
+            """insert into runs (tenant, run_id, agent, agent_version, definition, root_run_id, goal)
+               values (%s, %s, 'support_refund', 3, '', %s, 'a ticket')""",
+            (TENANT, request.run_id, request.run_id),
+        )
+        await cursor.execute(
+            "insert into run_state (tenant, run_id, audit_head) values (%s, %s, '')", (TENANT, request.run_id)
+        )
+        await cursor.execute(
+            "insert into messages (tenant, run_id, seq, step, call, tokens, content) values (%s, %s, 1, 2, 0, 9, %s)",
+            (TENANT, request.run_id, json.dumps({"role": "tool", "tool": "orders.get_status", "text": HOSTILE})),
+        )
+    async with office.signed_in(LENA) as client:
+        page = (await client.get(f"/requests/{request.request_id}")).text
+        assert f'href="/runs/{request.run_id}/steps?first=0#step-2"' in page
+        steps = (await client.get(f"/runs/{request.run_id}/steps")).text
+    assert 'id="step-2"' in steps
+    assert "U+202E" in steps
+    assert "<script>alert" not in steps
+    async with office.db.tenant(TENANT) as cursor:
+        assert [line.what for line in await reads_of(cursor, TENANT, request.run_id)] == ["steps"]
+    async with office.signed_in(EVE) as client:
+        assert (await client.get(f"/runs/{request.run_id}/steps")).status_code == 404
