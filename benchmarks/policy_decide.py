@@ -116,7 +116,7 @@ def _bare(registry: Registry, request: AuthorizationRequest) -> Callable[[], obj
     policies = cedarpy.PolicySet.from_str(text)
     schema = cedarpy.Schema.from_str(cedar_schema(registry.tools().values()))
     entities = cedarpy.Entities.from_json_str(json.dumps(request.entities), schema)  # pyright: ignore[reportUnknownMemberType] - an untyped dict among its alternatives
-    context: JsonObject = {**request.context, "granted": [], "approvers": 0, "checked": []}
+    context: JsonObject = {**request.context, "granted": [], "approvers": 0, "grant_kind": "none", "checked": []}
     asked = {
         "principal": request.principal,
         "action": request.action,

@@ -1,21 +1,25 @@
 """Cedar behind a small interface: one request in, allowed or not and why out. Every fault is a denial."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, cast
 
 import cedarpy
+from pydantic import JsonValue
 
 from contracts.base import JsonObject, Record
 from contracts.decision import AuthorizationRequest, GrantKind
 from policy.cedar_text import CedarPolicy, cedar_policies
 
-__all__ = ["CedarEngine", "Evaluation", "PolicyEngine", "agent_of", "entity_id", "entity_name"]
+__all__ = ["CedarEngine", "Evaluation", "PolicyEngine", "agent_of", "entity_id", "entity_name", "form_of"]
 
 _MAX_ENTITIES = 256
+_MAX_FORMS = 10_000
 _MAX_SLICES = 20_000
+_ESCAPES = frozenset({"__entity", "__extn"})
+"""Cedar's marks of values that JSON has no type for."""
 _PRINCIPALS = frozenset({"Agent", "User"})
 
 
@@ -59,8 +63,9 @@ class _Asked:
 class CedarEngine:
     """Policies and schema parsed once. A request meets only the policies that can match its agent and action.
 
-    The first evaluation of a request checks it against the schema. Those up the ladder differ from it in the grant
-    alone, so they are not checked again, and carry only what the policies read.
+    The first request of a form (`form_of`) is checked against the schema, for which form is all that counts. Later ones
+    are not checked again, nor are those up the ladder, which differ in the grant alone: they carry only what the
+    policies read. Entities are always checked.
     """
 
     def __init__(self, policies: str, schema: str) -> None:
@@ -76,6 +81,7 @@ class CedarEngine:
         self._schema = cedarpy.Schema.from_str(schema)
         self._slices: dict[tuple[str, str, str], tuple[cedarpy.PolicySet, frozenset[str] | None]] = {}
         self._last: dict[str, _Asked] = {}
+        self._sound: set[Hashable] = set()
         self._entities = lru_cache(maxsize=_MAX_ENTITIES)(self._read_entities)
 
     def evaluate(
@@ -99,7 +105,14 @@ class CedarEngine:
             if known is not None and _is_same(known.request, request):
                 return _authorized(known, {**known.context, **grant}, None)
             asked = self._asked(request)
-            found = _authorized(asked, {**request.context, **grant}, self._schema)
+            action, resource = asked.head["action"]["id"], asked.head["resource"]["type"]
+            form = (principal, action, resource, form_of(request.context))
+            if form in self._sound:
+                found = _authorized(asked, {**asked.context, **grant}, None)
+            else:
+                found = _authorized(asked, {**request.context, **grant}, self._schema)
+                if not found.errors and len(self._sound) < _MAX_FORMS:
+                    self._sound.add(form)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of native code is no Exception; nothing is allowed
@@ -161,6 +174,18 @@ def _authorized(asked: _Asked, context: JsonObject, schema: cedarpy.Schema | Non
     names = cast("dict[str, str]", diagnostics.id_annotations_by_reason)
     policies = tuple(sorted(names.get(reason, reason) for reason in diagnostics.reasons))
     return Evaluation(allowed=result.allowed and not errors, policies=policies, errors=errors)
+
+
+def form_of(value: JsonValue) -> Hashable:
+    """What a schema sees of a value: names and types, the types of entities, and nothing of what it says."""
+    if isinstance(value, dict):
+        if value.keys() & _ESCAPES:
+            kinds = (value.get("__entity"), value.get("__extn"))
+            return tuple((kind.get("type"), kind.get("fn")) if isinstance(kind, dict) else None for kind in kinds)
+        return tuple((name, form_of(part)) for name, part in value.items())
+    if isinstance(value, list):
+        return frozenset(form_of(part) for part in value)
+    return type(value)
 
 
 def agent_of(request: AuthorizationRequest) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import cedarpy
 import pytest
+from pydantic import JsonValue
 
 from contracts.base import JsonObject
 from contracts.decision import Allowed, AuthorizationRequest, Denied, GrantKind, NeedsApproval
 from policy.bundle import Bundle
-from policy.cedar import CedarEngine, Evaluation, entity_name
+from policy.cedar import CedarEngine, Evaluation, entity_name, form_of
 from policy.decide import decide
 from policy.ladder import Ladder
 from policy.schema import cedar_schema
@@ -186,6 +187,31 @@ def test_a_request_that_the_schema_does_not_know_is_a_denial(changes: dict[str, 
     decision = decide(bundle_of(a=PERMIT_ALL, b=wall), request).decision
     assert isinstance(decision, Denied)
     assert decision.errors
+
+
+def test_what_has_another_form_than_a_sound_request_is_checked_anew() -> None:
+    bundle = bundle_of(a=PERMIT_ALL)
+    sound = request_for(context={"completed": ["desk.read"]})
+    assert decide(bundle, sound).decision.kind == "allow"
+    for name, value in sound.context.items():
+        without = {key: part for key, part in sound.context.items() if key != name}
+        others: list[JsonValue] = [7 if isinstance(value, str) else "seven", [[1]], {"odd": True}]
+        for context in (without, *({**without, name: other} for other in others)):
+            decision = decide(bundle, sound.model_copy(update={"context": context})).decision
+            assert isinstance(decision, Denied), (name, context.get(name))
+            assert decision.errors, (name, context.get(name))
+
+
+def test_a_form_is_names_types_and_types_of_entities() -> None:
+    run: JsonObject = {"__entity": {"type": "Run", "id": "acme/run-1"}}
+    forms: list[JsonValue] = [
+        1, True, "1", [], ["a"], [1], ["a", 1], {}, {"a": 1}, {"b": 1}, {"a": "1"}, {"a": {"a": 1}}, None, run,
+        {"__entity": {"type": "User", "id": "acme/run-1"}}, {"__extn": {"fn": "decimal", "arg": "1.0"}},
+    ]  # fmt: skip
+    assert len({form_of(value) for value in forms}) == len(forms)
+    assert form_of({"a": ["x", "y"], "run": run}) == form_of(
+        {"a": ["z"], "run": {"__entity": {"type": "Run", "id": "acme/run-2"}}}
+    )
 
 
 def test_a_grant_cannot_be_smuggled_in_by_the_context() -> None:
