@@ -18,13 +18,15 @@ __all__ = ["with_first_reads"]
 _LOG = logging.getLogger("activities")
 
 
-async def with_first_reads(engine: Engine, gate: Gate, request: CallModel, turn: ModelTurn) -> ModelTurn:
-    """The turn with the first visits of its short reads, in their order, as far as their time suffices."""
+async def with_first_reads(
+    engine: Engine, gate: Gate, request: CallModel, turn: ModelTurn, *, within_s: float
+) -> ModelTurn:
+    """The turn with the first visits of its short reads, in their order, as far as `within_s` seconds suffice."""
     if not isinstance(turn.control, Calls):
         return turn
     agent = await engine.definition(request.tenant, request.definition)
     tools = {tool.name: tool for tool in agent.tools}
-    until_s = time.monotonic() + FIRST_READS_S
+    until_s = time.monotonic() + min(FIRST_READS_S, within_s)
     visits: list[CallResult] = []
     for index, call in enumerate(turn.control.calls):
         tool = tools[call.tool]

@@ -1,5 +1,6 @@
 """The activities of a run, as a worker registers them: names and types are those of `contracts.run_activities`."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -99,6 +100,13 @@ def _patience_is_over() -> bool:
     return whole is not None and attempt is not None and datetime.now(UTC) - info.scheduled_time >= whole - attempt
 
 
+def _time_left_s() -> float:
+    """How long this activity may go on, with all its attempts."""
+    info = activity.info()
+    whole = info.schedule_to_close_timeout
+    return math.inf if whole is None else (whole - (datetime.now(UTC) - info.scheduled_time)).total_seconds()
+
+
 class RunActivities:
     """All I/O on behalf of a run."""
 
@@ -138,7 +146,7 @@ class RunActivities:
         """See `activities.call_model`."""
         async with beating("calling the model"):
             turn = await self._models.call(request)
-            return await with_first_reads(self._engine, self._gate, request, turn)
+            return await with_first_reads(self._engine, self._gate, request, turn, within_s=_time_left_s())
 
     @activity.defn(name=EXECUTE_TOOL.name)
     @_bounded

@@ -69,13 +69,15 @@ async def _regular(
     timeout_s: float,
     wait_s: float,
     summary: str = "",
+    more_s: float = 0,
 ) -> OutT:
+    """`more_s`: what an attempt may take beyond its timeout, for work that looks at how much of its time is left."""
     return await workflow.execute_activity(
         name,
         argument,
         result_type=reads,
         activity_id=activity_id,
-        start_to_close_timeout=timedelta(seconds=timeout_s),
+        start_to_close_timeout=timedelta(seconds=timeout_s + more_s),
         schedule_to_close_timeout=timedelta(seconds=wait_s + timeout_s),
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         retry_policy=_RETRY,
@@ -90,8 +92,9 @@ async def call_model(argument: CallModel, *, attempt: int, timeout_s: float, wai
         argument,
         TurnHead,
         activity_id=f"s{argument.step}-model" + (f"-{attempt}" if attempt else ""),
-        timeout_s=timeout_s + FIRST_READS_S + _SLACK_S,
+        timeout_s=timeout_s + _SLACK_S,
         wait_s=wait_s,
+        more_s=FIRST_READS_S,
     )
 
 

@@ -58,13 +58,13 @@ class GateOf:
         )  # fmt: skip
 
 
-async def visited(gate: GateOf, asked: ModelTurn) -> ModelTurn:
+async def visited(gate: GateOf, asked: ModelTurn, within_s: float = 1_000) -> ModelTurn:
     async def definition(tenant: str, wanted: str) -> object:
         assert (tenant, wanted) == (REQUEST.tenant, REQUEST.definition)
         return SimpleNamespace(tools=TOOLS)
 
     engine: Any = SimpleNamespace(definition=definition)
-    return await with_first_reads(engine, cast("Any", gate), REQUEST, asked)
+    return await with_first_reads(engine, cast("Any", gate), REQUEST, asked, within_s=within_s)
 
 
 async def test_short_reads_are_visited_in_their_order_and_nothing_else() -> None:
@@ -101,6 +101,12 @@ async def test_no_read_begins_that_might_not_end_in_time(monkeypatch: pytest.Mon
     gate.execute = slowly
     found = await visited(gate, turn("crm.read", "crm.find", "crm.read"))
     assert [visit.call for visit in found.visits] == [0, 1]
+
+
+async def test_no_read_begins_when_the_activity_has_no_time_left() -> None:
+    gate = GateOf()
+    assert (await visited(gate, turn("crm.read"), within_s=5)).visits == ()
+    assert gate.asked == []
 
 
 async def test_an_answer_without_calls_stays_as_it_is() -> None:

@@ -327,7 +327,7 @@ def test_a_person_signs_in_at_a_certified_provider(
                 page.get_by_role("button", name="Sign-in").click()
                 page.get_by_role("button", name="Continue").click()
                 expect(page).to_have_url(f"http://127.0.0.1:{port}/requests")
-                expect(page.get_by_text("Lena Lead")).to_be_visible()
+                expect(page.get_by_text("Lena Lead").first).to_be_visible()
                 browser.close()
         finally:
             server.should_exit = True

@@ -20,11 +20,12 @@ BY = ("--as", "acme/oncall")
 WHY = ("--reason", "refunds look wrong")
 
 SIGNED_IN = {
+    "runs rate",
     "runs pause", "runs resume", "runs end", "runs hand-over", "kill global", "kill tenant", "kill agent", "kill tool",
     "kill run", "kill release", "kill drill",
 }  # fmt: skip
 """Verbs of these groups that act in somebody's name; the others only read, with the machine's own access."""
-READS = {"runs list", "runs show", "runs watch", "runs export", "runs reads", "kill list"}
+READS = {"runs list", "runs show", "runs watch", "runs export", "runs ratings", "runs reads", "kill list"}
 
 
 def on(settings: Settings) -> list[str]:

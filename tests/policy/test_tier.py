@@ -114,7 +114,7 @@ def test_arguments_that_can_hold_any_text_are_open_and_fixed_sets_numbers_and_fl
 @pytest.mark.parametrize("label", Origin)
 def test_of_a_tainted_write_the_open_arguments_without_a_trusted_source_count(label: Origin) -> None:
     traces = {name: Trace(label=label) for name in Pay.model_fields}
-    bad = label in {Origin.UNTRUSTED, Origin.MODEL}
+    bad = label in {Origin.UNTRUSTED, Origin.MODEL, Origin.PERSON}
     write, read = made(Tier.REVERSIBLE), made(Tier.READ_ONLY)
     assert tainted_arguments(write, traces, tainted=True) == (("account", "currency", "inner", "tags") if bad else ())
     assert tainted_arguments(write, traces, tainted=False) == ()

@@ -155,7 +155,8 @@ async def test_a_tool_without_answers_is_cut_off_and_waited_for(install: Install
     async with install(of_tenant={"breaker": breaker}) as clerk:
         clerk.fails["flaky"] = 2
         report = await clerk.run("flaky")
-        waits = [entry for entry in await clerk.entries(report.run_id, "decided") if entry["status"] == "retry_after"]
+        decided = await clerk.entries(report.run_id, "decided")
+        waits = [entry for entry in decided if entry.get("status") == "retry_after"]
         usage = await run_usage(clerk.installation.db, TENANT, report.run_id)
         shown = await limits_of_run(clerk.installation.db, TENANT, report.run_id)
         breakers = await list_breakers(clerk.installation.db, TENANT)

@@ -55,7 +55,7 @@ SCRIPT = {
         *(rule(mode, raw=raw) for mode, raw in RAW.items()),
         rule("refusal", raw={"stop": "refusal", "stop_detail": "I would rather not."}),
         rule("rejected", fault="rejected"),
-        rule("unavailable", fault={"kind": "unavailable", "retry_after_s": 0.2}),
+        rule("unavailable", fault={"kind": "unavailable", "retry_after_s": 1}),
         rule("claims", finish={"result": "done", "summary": "All refunded, trust me."}),
         rule("hands_over", finish={"result": "hand_over", "summary": "Odd.", "needed": "Look at it."}),
         {

@@ -46,9 +46,11 @@ async def test_a_run_is_undone_from_the_command_line(
     configured: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await people(configured)
-    handle = await configured.start({"ticket_id": "TIC-2001"})
-    assert await typed("undo", handle.id) == 1
+    waiting = await configured.start({"ticket_id": "TIC-2006"})
+    await configured.open_request(waiting)
+    assert await typed("undo", waiting.id) == 1
     assert "is not over" in capsys.readouterr().err
+    handle = await configured.start({"ticket_id": "TIC-2001"})
     assert (await handle.result()).outcome is Outcome.COMPLETED
 
     assert await typed("undo", handle.id) == 0

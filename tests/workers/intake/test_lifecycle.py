@@ -89,7 +89,7 @@ async def test_killed_intake_loses_nothing_and_doubles_nothing(
         temporal_address=temporal_address,
         temporal_task_queue=f"killed-{os.getpid()}",
     )
-    events = [event(f"killed-{os.urandom(6).hex()}") for _ in range(40)]
+    events = [event(f"killed-{os.urandom(6).hex()}") for _ in range(150)]
     promised: dict[str, str] = {}
     with intake:
         async with httpx.AsyncClient(timeout=30) as client:
