@@ -35,6 +35,14 @@ def result(value: Document) -> None:
     value["content"]["arguments"]["amount_minor"] = 1
 
 
+def first_read(value: Document) -> None:
+    value["visits"][0]["content"]["arguments"]["ticket_id"] = "TIC-2009"
+
+
+def first_input(value: Document) -> None:
+    value["visits"][0]["input_digest"] = "sha256:" + "0" * 64
+
+
 def other_tool(value: Document) -> None:
     value["tool"] = "payments.issue_voucher"
 
@@ -60,7 +68,8 @@ TAMPERING: list[tuple[str, str, str, Callable[[Document], None], str]] = [
     (SMALL, "s3-c0-v1", "result", other_tool, "tool of step 3 call 0"),
     (SMALL, "s3-c0-v1", "input", other_run, "input of step 3 call 0"),
     (APPROVED, "s3-c0-v2", "input", no_votes, "input of step 3 call 0"),
-    (SMALL, "s1-c0-v1", "result", result, "arguments of step 1 call 0"),
+    (SMALL, "s1-model", "result", first_read, "arguments of step 1 call 0"),
+    (SMALL, "s1-model", "result", first_input, "input of step 1 call 0"),
     (SMALL, "close", "result", report, "report"),
 ]
 
