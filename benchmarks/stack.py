@@ -129,6 +129,7 @@ def _worker(folder: Path, url: str, temporal_address: str, queue: str) -> Compon
         "TEMPORAL_ADDRESS": temporal_address,
         "TEMPORAL_TASK_QUEUE": queue,
         "AGENTS_DIR": str(AGENTS_FOLDER),
+        "LIMITS_FILE": str(Path(__file__).with_name("limits.yaml")),
         "CREDENTIAL_KEY_FILE": str(folder / "credential.jwk"),
         "MODEL_PROVIDER": "scripted",
         "WORKER_PORT": str(port),
