@@ -9,24 +9,28 @@ import time
 
 from activities.engine import Engine
 from activities.gate import Gate
-from contracts.agent import FIRST_READS_S
 from contracts.call import CallResult, ExecuteTool
 from contracts.turn import CallModel, Calls, ModelTurn
 
 __all__ = ["with_first_reads"]
 
+_MOST_S = 30.0
+"""For all reads of one answer: a longer wait is better seen as an activity of its own."""
 _LOG = logging.getLogger("activities")
 
 
 async def with_first_reads(
     engine: Engine, gate: Gate, request: CallModel, turn: ModelTurn, *, within_s: float
 ) -> ModelTurn:
-    """The turn with the first visits of its short reads, in their order, as far as `within_s` seconds suffice."""
+    """The turn with the first visits of its short reads, in their order.
+
+    `within_s`: what is left of the activity's time. A read that might not end in it is not begun.
+    """
     if not isinstance(turn.control, Calls):
         return turn
     agent = await engine.definition(request.tenant, request.definition)
     tools = {tool.name: tool for tool in agent.tools}
-    until_s = time.monotonic() + min(FIRST_READS_S, within_s)
+    until_s = time.monotonic() + min(_MOST_S, within_s)
     visits: list[CallResult] = []
     for index, call in enumerate(turn.control.calls):
         tool = tools[call.tool]

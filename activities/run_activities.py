@@ -1,6 +1,6 @@
 """The activities of a run, as a worker registers them: names and types are those of `contracts.run_activities`."""
 
-import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -100,11 +100,16 @@ def _patience_is_over() -> bool:
     return whole is not None and attempt is not None and datetime.now(UTC) - info.scheduled_time >= whole - attempt
 
 
-def _time_left_s() -> float:
-    """How long this activity may go on, with all its attempts."""
+def _time_left_s(began_s: float) -> float:
+    """What is left of this attempt's time. `began_s`: when it began, by the monotonic clock.
+
+    The moments that Temporal tells are compared with each other alone: this machine's clock may be wrong.
+    """
     info = activity.info()
-    whole = info.schedule_to_close_timeout
-    return math.inf if whole is None else (whole - (datetime.now(UTC) - info.scheduled_time)).total_seconds()
+    left = [info.start_to_close_timeout]
+    if info.schedule_to_close_timeout is not None:
+        left.append(info.schedule_to_close_timeout - (info.started_time - info.scheduled_time))
+    return min((one.total_seconds() for one in left if one is not None), default=0) - (time.monotonic() - began_s)
 
 
 class RunActivities:
@@ -144,9 +149,10 @@ class RunActivities:
     @_bounded
     async def call_model(self, request: CallModel) -> ModelTurn:
         """See `activities.call_model`."""
+        began_s = time.monotonic()
         async with beating("calling the model"):
             turn = await self._models.call(request)
-            return await with_first_reads(self._engine, self._gate, request, turn, within_s=_time_left_s())
+            return await with_first_reads(self._engine, self._gate, request, turn, within_s=_time_left_s(began_s))
 
     @activity.defn(name=EXECUTE_TOOL.name)
     @_bounded

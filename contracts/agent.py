@@ -14,7 +14,6 @@ from contracts.tool import Effect, Tier
 
 __all__ = [
     "ANY_TOOL",
-    "FIRST_READS_S",
     "UNTRUSTED_CONTENT",
     "AgentFile",
     "ApprovalTimes",
@@ -30,8 +29,6 @@ __all__ = [
 
 SHORT_READ_S = 5.0
 """Reads of at most this timeout need no events of their own: nothing is lost when they are made again after a crash."""
-FIRST_READS_S = 30.0
-"""How long the activity of a model call may go on with the short reads that the answer asks for."""
 
 Usd = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 ModelRole = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from contracts.agent import FIRST_READS_S, PinnedTool
+from contracts.agent import PinnedTool
 from contracts.call import CallHead, ExecuteTool
 from contracts.run_activities import CALL_MODEL, ENGINE_FAULT, EXECUTE_TOOL, MODEL_REJECTED, NOT_ADMITTED, ActivityStub
 from contracts.turn import CallModel, TurnHead
@@ -69,15 +69,13 @@ async def _regular(
     timeout_s: float,
     wait_s: float,
     summary: str = "",
-    more_s: float = 0,
 ) -> OutT:
-    """`more_s`: what an attempt may take beyond its timeout, for work that looks at how much of its time is left."""
     return await workflow.execute_activity(
         name,
         argument,
         result_type=reads,
         activity_id=activity_id,
-        start_to_close_timeout=timedelta(seconds=timeout_s + more_s),
+        start_to_close_timeout=timedelta(seconds=timeout_s),
         schedule_to_close_timeout=timedelta(seconds=wait_s + timeout_s),
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         retry_policy=_RETRY,
@@ -94,7 +92,6 @@ async def call_model(argument: CallModel, *, attempt: int, timeout_s: float, wai
         activity_id=f"s{argument.step}-model" + (f"-{attempt}" if attempt else ""),
         timeout_s=timeout_s + _SLACK_S,
         wait_s=wait_s,
-        more_s=FIRST_READS_S,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from activities import first_reads
 from activities.first_reads import with_first_reads
-from contracts.agent import FIRST_READS_S, ApprovalTimes, PinnedTool
+from contracts.agent import ApprovalTimes, PinnedTool
 from contracts.call import CallOutput, CallResult, CallStatus, ExecuteTool, ResultControl
 from contracts.canonical import digest
 from contracts.tool import Effect, Tier
@@ -95,7 +95,7 @@ async def test_no_read_begins_that_might_not_end_in_time(monkeypatch: pytest.Mon
     before = gate.execute
 
     async def slowly(request: ExecuteTool) -> CallResult:
-        now_s[0] += FIRST_READS_S / 2
+        now_s[0] += 15
         return await before(request)
 
     gate.execute = slowly

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from contracts.outcome import Outcome
+from contracts.run_activities import CALL_MODEL, EXECUTE_TOOL, OPEN_APPROVAL, SEND_NOTICES
 from incidents.replay import Diverged, Same, replay
 from incidents.tell import tell
 from tests.incidents.incompatible import Broken, EarlyEnd, OtherActivity, OtherOrder
 from tests.incidents.recordings import FILES, SMALL, recorded
+
+UNHURRIED = {SEND_NOTICES.name}
+"""Beside the run: nobody waits for them."""
+PATIENCE_S = 20
+"""Of the recorded runs, for their store and for their models."""
 
 
 @pytest.mark.req("D4")
@@ -53,3 +59,19 @@ async def test_incompatible_code_diverges_and_says_where(code: type, event: int,
     assert (verdict.link, verdict.event) == (1, event)
     assert expected in verdict.expected
     assert actual in verdict.actual
+
+
+@pytest.mark.req("D2")
+def test_every_activity_on_the_store_is_waited_for_as_long_as_the_run_says() -> None:
+    """What an attempt may take comes on top of that patience, and takes nothing from it."""
+    seen: set[str] = set()
+    for file in FILES:
+        history = recorded(file.stem)
+        for event in (event for link in history.links for event in link.events):
+            asked = event.activity_task_scheduled_event_attributes
+            if not event.HasField("activity_task_scheduled_event_attributes") or asked.activity_type.name in UNHURRIED:
+                continue
+            seen.add(asked.activity_type.name)
+            patience_s = asked.schedule_to_close_timeout.ToSeconds() - asked.start_to_close_timeout.ToSeconds()
+            assert patience_s == PATIENCE_S, (file.stem, asked.activity_id)
+    assert {CALL_MODEL.name, EXECUTE_TOOL.name, OPEN_APPROVAL.name} <= seen
