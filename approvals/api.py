@@ -202,7 +202,7 @@ async def api_decide(
 
     Sent again it changes nothing: the first vote stands. Machines' tokens are refused.
     """
-    return _reply(await decide(services, caller, request_id, body))
+    return _reply(await decide(services, caller, request_id, body, sight=None))
 
 
 def _reply(outcome: Outcome) -> DecisionReply:

@@ -7,22 +7,22 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from approvals.batch_rows import MAX_ITEMS, MAX_TIER, seen_batch
 from approvals.decide import Decide, Decided, NotCast, Outcome, Stands, decide
+from approvals.seen import Sight
 from approvals.services import Services
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
 from contracts.base import Record
+from contracts.canonical import digest_bytes
 from contracts.vote import Verdict
-from store.approvals import StoredRequest, find_request
+from store.approvals import StoredRequest, find_requests
 
-__all__ = ["MAX_ITEMS", "MAX_TIER", "Choice", "TierTooHigh", "decide_batch", "in_words", "read_choices"]
+__all__ = ["Choice", "NotAsSeen", "TierTooHigh", "decide_batch", "in_words", "read_choices", "read_list"]
 
-MAX_TIER = 2
-"""From the next tier on every request has a page, and a decision, of its own."""
-MAX_ITEMS = 12
-"""Requests in a submission: as many as a page of at most 60 KB holds."""
 _AT_ONCE = 4
 _FIELD = re.compile(r"verdict-(apr-[a-z2-7]{26})", re.ASCII)
+_LISTED = re.compile(r"digest-(apr-[a-z2-7]{26})", re.ASCII)
 
 
 class Choice(Record):
@@ -37,6 +37,17 @@ class TierTooHigh(Record):
 
     kind: Literal["tier_too_high"] = "tier_too_high"
     request: StoredRequest
+
+
+class NotAsSeen(Record):
+    """The form stood on another list than its requests make: nothing of it was decided."""
+
+    kind: Literal["not_as_seen"] = "not_as_seen"
+
+
+def read_list(form: Mapping[str, object]) -> tuple[str, ...]:
+    """Every request of the list on which the form stood, in its order."""
+    return tuple(found[1] for name in form if (found := _LISTED.fullmatch(name)))[: MAX_ITEMS + 1]
 
 
 def read_choices(form: Mapping[str, object]) -> tuple[Choice, ...] | str:
@@ -63,19 +74,26 @@ def read_choices(form: Mapping[str, object]) -> tuple[Choice, ...] | str:
 
 
 async def decide_batch(
-    services: Services, visitor: Visitor, choices: Sequence[Choice]
-) -> TierTooHigh | list[tuple[Choice, Outcome]]:
-    """Decide each, some at a time. Of a submission with a higher tier in it nothing is decided."""
+    services: Services, visitor: Visitor, choices: Sequence[Choice], *, listed: Sequence[str], seen: str
+) -> TierTooHigh | NotAsSeen | list[tuple[Choice, Outcome]]:
+    """Decide each, some at a time. Of a submission with a higher tier in it nothing is decided.
+
+    `listed`: the requests of the list that was seen; `seen`: its digest.
+    """
     async with services.database.tenant(visitor.tenant) as cursor:
-        for choice in choices:
-            request = await find_request(cursor, visitor.tenant, choice.request_id)
-            if request is not None and request.tier > MAX_TIER:
-                return TierTooHigh(request=request)
+        requests = await find_requests(cursor, visitor.tenant, listed)
+    high = next((request for request in requests if request.tier > MAX_TIER), None)
+    if high is not None:
+        return TierTooHigh(request=high)
+    body = seen_batch(services.assets, requests)
+    if digest_bytes(body.encode()) != seen or not {choice.request_id for choice in choices} <= set(listed):
+        return NotAsSeen()
+    sight = Sight(seen, lambda _request: body)
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def one(choice: Choice) -> tuple[Choice, Outcome]:
         async with turn:
-            return choice, await decide(services, visitor, choice.request_id, choice.posted)
+            return choice, await decide(services, visitor, choice.request_id, choice.posted, sight)
 
     return list(await asyncio.gather(*(one(choice) for choice in choices)))
 

@@ -6,15 +6,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from approvals.batch import MAX_ITEMS, MAX_TIER, TierTooHigh, decide_batch, in_words, read_choices
-from approvals.presenting import present
+from approvals.batch import NotAsSeen, TierTooHigh, decide_batch, in_words, read_choices, read_list
+from approvals.batch_rows import MAX_ITEMS, MAX_TIER, batch_row, seen_batch
+from approvals.presenting import deadline_of
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.words import REFUSALS
+from contracts.canonical import digest_bytes
+from contracts.vote import VoteRefusal
 from store.approval_lists import RequestQuery, list_requests
-from store.approvals import find_request
+from store.approvals import find_requests
 from store.attention import note_views
-from store.votes import votes_on
 
 __all__ = ["router"]
 
@@ -40,7 +43,11 @@ async def post_batch(
         return await _page(services, visitor, problem=choices, kept=form, status=422)
     if not choices:
         return await _page(services, visitor, problem="Nothing was chosen, so nothing was decided.", status=422)
-    decided = await decide_batch(services, visitor, choices)
+    seen = str(form.get("seen", ""))
+    decided = await decide_batch(services, visitor, choices, listed=read_list(form), seen=seen)
+    if isinstance(decided, NotAsSeen):
+        problem = REFUSALS[VoteRefusal.NOT_AS_SEEN]
+        return await _page(services, visitor, problem=problem, kept=form, status=409)
     if isinstance(decided, TierTooHigh):
         problem = (
             f"Nothing was decided: {decided.request.request_id} has tier {decided.request.tier}. From tier "
@@ -66,16 +73,13 @@ async def _page(
     async with services.database.tenant(visitor.tenant) as cursor:
         listed = await list_requests(cursor, visitor.tenant, query)
         ids = [line.request_id for line in listed.lines]
-        found = [await find_request(cursor, visitor.tenant, request_id) for request_id in ids]
-        pages = [
-            present(request, await votes_on(cursor, visitor.tenant, request.request_id), now=request.read_at)
-            for request in found
-            if request is not None
-        ]
+        requests = await find_requests(cursor, visitor.tenant, ids)
         await note_views(cursor, visitor.tenant, ids, visitor.session.person)
     values = {
         "visitor": visitor,
-        "pages": pages,
+        "rows": [batch_row(services.assets, request) for request in requests],
+        "deadlines": {one.request_id: deadline_of(one.expires_at, one.read_at) for one in requests},
+        "seen": digest_bytes(seen_batch(services.assets, requests).encode()),
         "has_more": bool(listed.next),
         "problem": problem,
         "kept": kept or {},

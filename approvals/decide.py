@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from approvals.delegates import Place, place_of
 from approvals.editing import problems_of
 from approvals.run_line import NoAnswer
-from approvals.seen import seen_page
+from approvals.seen import Sight
 from approvals.services import DecidingServices
 from approvals.visitors import Visitor
 from contracts.approval import ApprovalView
@@ -44,8 +44,6 @@ class Decide(Record):
     """Of an edit: all arguments as they shall be."""
     digest: Digest
     """Digest of what was shown: it must be what would run."""
-    seen: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
-    """Digest of the page, byte for byte, on which it was decided; empty where another front end showed the view."""
     delegation: Annotated[str, StringConstraints(pattern=r"^(dlg-[a-z2-7]{26})?$")] = ""
     """Delegation under which one decides for somebody else; empty: for oneself."""
 
@@ -102,13 +100,18 @@ class NoSuchRequest(Record):
 Outcome = Annotated[Decided | Stands | NotCast | Unusable | Forbidden | NoSuchRequest, Field(discriminator="kind")]
 
 
-async def decide(services: DecidingServices, visitor: Visitor, request_id: str, posted: Decide) -> Outcome:
-    """Check, sign, store, send. The stored vote is the promise: what cannot be sent now, the dispatcher sends."""
+async def decide(
+    services: DecidingServices, visitor: Visitor, request_id: str, posted: Decide, sight: Sight | None
+) -> Outcome:
+    """Check, sign, store, send. The stored vote is the promise: what cannot be sent now, the dispatcher sends.
+
+    `sight`: the page on which it was decided; None where another front end showed the canonical view.
+    """
     async with services.database.tenant(visitor.tenant) as cursor:
         request = await find_request(cursor, visitor.tenant, request_id)
         if request is None:
             return NoSuchRequest()
-        outcome = await _cast(cursor, services, visitor, request, posted)
+        outcome = await _cast(cursor, services, visitor, request, posted, sight)
         if isinstance(outcome, Decided):
             await note_decision(cursor, request.tenant, request_id, request.run_id, visitor.session.person)
     if not isinstance(outcome, Decided):
@@ -125,7 +128,12 @@ async def decide(services: DecidingServices, visitor: Visitor, request_id: str, 
 
 
 async def _cast(
-    cursor: AsyncCursor[DictRow], services: DecidingServices, visitor: Visitor, request: StoredRequest, posted: Decide
+    cursor: AsyncCursor[DictRow],
+    services: DecidingServices,
+    visitor: Visitor,
+    request: StoredRequest,
+    posted: Decide,
+    sight: Sight | None,
 ) -> Outcome:
     session = visitor.session
     if "approve" not in session.roles:
@@ -137,15 +145,12 @@ async def _cast(
     barred = await _barred(cursor, request, posted)
     if barred is not None:
         return barred
-    # Bytes of another version of this page are none that could be kept beside the vote: it is shown anew.
-    page = seen_page(services.assets, request) if posted.seen else ""
-    if page and digest_bytes(page.encode()) != posted.seen:
-        return NotCast(refusal=VoteRefusal.WRONG_DIGEST)
     place = await place_of(cursor, session, posted.delegation)
     if place is None:
         return NotCast(refusal=VoteRefusal.NOT_DELEGATED)
     refused = await refusals_of(cursor, request.tenant, request.request_id, session.person)
-    vote = _vote(visitor, request, posted, refused, place)
+    page = sight.page(request) if sight else None
+    vote = _vote(visitor, request, posted, refused, place, page)
     keys = {**services.signer.public_keys, **await vote_keys(cursor)}
     readings = [read_vote(SignedVote(jws=other.jws), keys) for other in votes if other.state == "accepted"]
     judged = judge_vote(
@@ -159,6 +164,9 @@ async def _cast(
     )
     if isinstance(judged, VoteRefused):
         return NotCast(refusal=judged.refusal)
+    # Bytes of another version of the page are none that could be kept beside the vote: it is shown anew.
+    if sight is not None and sight.seen != vote.seen:
+        return NotCast(refusal=VoteRefusal.NOT_AS_SEEN)
     # A test request has no run to ask: what was decided is kept, and nothing is signed that could be carried anywhere.
     match await end_decoy(cursor, vote):
         case StoredVote() as tested:
@@ -174,8 +182,8 @@ async def _cast(
         return NotCast(refusal=VoteRefusal.UNKNOWN_KEY)
     edited = canonical_bytes(posted.arguments).decode() if posted.arguments is not None else None
     result = await cast_vote(cursor, vote, signed, edited)
-    if page and not isinstance(result, AlreadyVoted):
-        await keep_page(cursor, request.tenant, request.request_id, page)
+    if page is not None and not isinstance(result, AlreadyVoted):
+        await keep_page(cursor, request.tenant, page)
     return Stands(vote=result.vote) if isinstance(result, AlreadyVoted) else Decided(vote=result.vote)
 
 
@@ -200,7 +208,9 @@ async def _problems(cursor: AsyncCursor[DictRow], request: StoredRequest, argume
     return problems_of(schema, ApprovalView.model_validate_json(request.view).arguments, arguments)
 
 
-def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int, place: Place) -> Vote:
+def _vote(
+    visitor: Visitor, request: StoredRequest, posted: Decide, refused: int, place: Place, page: str | None
+) -> Vote:
     session = visitor.session
     return Vote(
         tenant=request.tenant,
@@ -209,7 +219,7 @@ def _vote(visitor: Visitor, request: StoredRequest, posted: Decide, refused: int
         digest=request.digest,
         verdict=posted.verdict,
         reason=posted.reason,
-        seen=posted.seen or None,
+        seen=digest_bytes(page.encode()) if page is not None else None,
         edited=digest(posted.arguments) if posted.arguments is not None else None,
         # The same however often the form is sent: only a refusal makes room for another vote of this person.
         decision_id=opaque_id("dec", request.tenant, request.request_id, session.person, refused),

@@ -16,13 +16,15 @@ from approvals.delegates import Place, places_for
 from approvals.editing import inputs_of, problems_of, read_inputs
 from approvals.presenting import RequestView, present
 from approvals.roles import PageNeeds, PostNeeds
+from approvals.seen import Sight, seen_edit
 from approvals.services import Services, services_of
 from approvals.values import changes_of
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
 from contracts.base import JsonObject
-from contracts.vote import Verdict
-from store.approvals import find_request
+from contracts.canonical import digest_bytes
+from contracts.vote import Verdict, VoteRefusal
+from store.approvals import StoredRequest, find_request
 from store.revisions import find_schema, following_request
 
 __all__ = ["router"]
@@ -58,12 +60,14 @@ async def post_edit(services: Parts, visitor: Poster, request_id: RequestId, sen
         return _page(services, visitor, asked, form, problems=problems)
     if problems or form.get("sure") != "yes":
         return _page(services, visitor, asked, form, problems=problems, edited=None if problems else edited)
-    outcome = await decide(services, visitor, request_id, posted)
+    sight = Sight(str(form.get("seen", "")), lambda one: seen_edit(services.assets, one, edited, posted.reason))
+    outcome = await decide(services, visitor, request_id, posted, sight)
     if isinstance(outcome, Decided) and outcome.vote.state == "accepted":
         return RedirectResponse(f"/requests/{await _next(services, visitor, request_id)}", 303)
     if isinstance(outcome, Decided) or (isinstance(outcome, Stands) and outcome.vote.verdict is Verdict.EDIT):
         return RedirectResponse(f"/requests/{request_id}", 303)
-    return _page(services, visitor, asked, form, problems=_problems(outcome))
+    unseen = outcome == NotCast(refusal=VoteRefusal.NOT_AS_SEEN)
+    return _page(services, visitor, asked, form, problems=_problems(outcome), edited=edited if unseen else None)
 
 
 def _typed(form: FormData) -> dict[str, str]:
@@ -101,6 +105,7 @@ def _problems(outcome: Outcome) -> dict[str, str]:
 class _Editable:
     """A request whose arguments can be edited."""
 
+    request: StoredRequest
     page: RequestView
     arguments: JsonObject
     schema: JsonObject
@@ -116,9 +121,10 @@ async def _editable(services: Services, visitor: Visitor, request_id: str) -> _E
         schema = await find_schema(cursor, visitor.tenant, basis.schema_digest) if basis else None
         places = await places_for(cursor, visitor.session, request) if request else ()
     page = present(request, (), now=request.read_at) if request else None
-    if page is None or page.view is None or basis is None or schema is None or Verdict.EDIT not in basis.choices:
+    may_be_edited = basis is not None and Verdict.EDIT in basis.choices
+    if request is None or page is None or page.view is None or schema is None or not may_be_edited:
         raise HTTPException(404, "There is no such request, or its arguments cannot be edited.")
-    return _Editable(page, page.view.arguments, schema, places)
+    return _Editable(request, page, page.view.arguments, schema, places)
 
 
 async def _next(services: Services, visitor: Visitor, request_id: str) -> str:
@@ -141,15 +147,18 @@ def _page(
     problems: dict[str, str] | None = None,
     edited: JsonObject | None = None,
 ) -> Response:
+    reason = str(form.get("reason", "")).strip() if form else ""
+    shown = seen_edit(services.assets, asked.request, edited, reason) if edited is not None else ""
     values = {
         "visitor": visitor,
         "page": asked.page,
         "places": asked.places,
         "inputs": inputs_of(asked.schema, asked.arguments, _typed(form) if form else None),
         "problems": problems or {},
-        "reason": str(form.get("reason", "")) if form else "",
+        "reason": reason,
         "delegation": str(form.get("delegation", "")) if form else "",
         "digest": str(form.get("digest", "")) if form else asked.page.digest,
+        "seen": digest_bytes(shown.encode()),
         "changes": [one for one in changes_of(asked.arguments, edited) if one.changed] if edited is not None else [],
     }
     return services.assets.page("edit.html", values, 422 if problems else 200)

@@ -1,5 +1,6 @@
 """The page of one request, and the decision that its form posts."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Path, Query
@@ -10,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, Unusable, decide
 from approvals.request_page import Draft, request_page
 from approvals.roles import PageNeeds, PostNeeds
-from approvals.seen import policy_for
+from approvals.seen import Sight, policy_for, seen_page
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
@@ -23,7 +24,12 @@ RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
 Parts = Annotated[Services, Depends(services_of)]
 Reader = Annotated[Visitor, Depends(PageNeeds("view"))]
 Poster = Annotated[Visitor, Depends(PostNeeds("approve"))]
-_STATUS = {VoteRefusal.REASON_MISSING: 422, VoteRefusal.WRONG_DIGEST: 409, VoteRefusal.REQUEST_CLOSED: 409}
+_STATUS = {
+    VoteRefusal.REASON_MISSING: 422,
+    VoteRefusal.WRONG_DIGEST: 409,
+    VoteRefusal.NOT_AS_SEEN: 409,
+    VoteRefusal.REQUEST_CLOSED: 409,
+}
 
 router = APIRouter(include_in_schema=False)
 
@@ -67,19 +73,19 @@ async def post_decision(
     request_id: RequestId,
     verdict: Annotated[Verdict, Form()],
     digest: Annotated[str, Form(max_length=100)],
-    seen: Annotated[str, Form(max_length=100)] = "",
+    seen: Annotated[str, Form(max_length=8_000)] = "",
     reason: Annotated[str, Form(max_length=8_000)] = "",
     delegation: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Decide. The answer to a counted decision is the request's own page, so that reloading it posts nothing."""
     try:
-        posted = Decide(verdict=verdict, digest=digest, seen=seen, reason=reason, delegation=delegation)
+        posted = Decide(verdict=verdict, digest=digest, reason=reason, delegation=delegation)
     except ValidationError:
         problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
         return await request_page(
             services, visitor, request_id, problem=problem, draft=Draft(verdict, reason), status=422
         )
-    outcome = await decide(services, visitor, request_id, posted)
+    outcome = await decide(services, visitor, request_id, posted, Sight(seen, partial(seen_page, services.assets)))
     match outcome:
         case Decided():
             return RedirectResponse(f"/requests/{request_id}", 303)

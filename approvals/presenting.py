@@ -29,7 +29,16 @@ from store.approvals import StoredRequest
 from store.vote_lists import DecisionLine
 from store.votes import StoredVote
 
-__all__ = ["DecisionShown", "InboxLine", "RequestView", "decision_line", "headline", "inbox_line", "present"]
+__all__ = [
+    "DecisionShown",
+    "InboxLine",
+    "RequestView",
+    "deadline_of",
+    "decision_line",
+    "headline",
+    "inbox_line",
+    "present",
+]
 
 _SOON_S = 3_600
 
@@ -137,7 +146,7 @@ def present(request: StoredRequest, votes: Sequence[StoredVote], *, now: datetim
         digest=request.digest,
         state=_state(request.state, request.expires_at, now),
         tier=_tier(request.tier),
-        deadline=_deadline(request.expires_at, now),
+        deadline=deadline_of(request.expires_at, now),
         requirement=requirement_in_words(request.requirement),
         people_left=people_left(request.requirement, approvals),
         votes=tuple(votes),
@@ -166,7 +175,7 @@ def inbox_line(line: RequestLine, *, now: datetime) -> InboxLine:
         amount=money_words(line.money_minor, line.currency),
         tier=_tier(line.tier),
         age=duration(now - line.opened_at),
-        deadline=_deadline(line.expires_at, now),
+        deadline=deadline_of(line.expires_at, now),
         due=f"overdue by {duration(now - line.sla_at)}"
         if line.sla_at <= now
         else f"due in {duration(line.sla_at - now)}",
@@ -214,7 +223,8 @@ def _tier(number: int) -> Tier:
     return Tier(number=number, name=name, meaning=meaning)
 
 
-def _deadline(expires_at: datetime, now: datetime) -> Deadline:
+def deadline_of(expires_at: datetime, now: datetime) -> Deadline:
+    """What is left of a request's time."""
     left = expires_at - now
     seconds = left.total_seconds()
     return Deadline(

@@ -27,13 +27,13 @@ class DecidingServices:
     """As the application's role: one tenant per transaction."""
     signer: VoteSigner
     runs: RunLine
-    assets: Assets
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services(DecidingServices):
     """The parts of the approvals process."""
 
+    assets: Assets
     desk: SessionDesk
     oidc: OidcDesk
     tries_by_address: Throttle

@@ -84,6 +84,8 @@ REFUSALS: dict[VoteRefusal, str] = {
     VoteRefusal.REQUEST_CLOSED: "The request was closed before your vote arrived. Nothing was changed by it.",
     VoteRefusal.WRONG_DIGEST: "What you saw is not what would run. Look at the page again before you decide.",
     VoteRefusal.EXPIRED: "The request has expired.",
+    VoteRefusal.NOT_AS_SEEN: "Nothing was signed: your form does not say which page you saw, or the page has changed "
+    "since. Here it is as it is now, with what you wrote: look at it, then decide again.",
     VoteRefusal.NOT_ELIGIBLE: "None of your groups is needed: others must decide this, or have already.",
     VoteRefusal.NOT_YET: "Your group may decide only once this request is escalated to it: the page says when.",
     VoteRefusal.NOT_DELEGATED: "You may not decide for that person, or not any more. Look at the page again.",

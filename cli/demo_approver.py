@@ -10,7 +10,7 @@ from cli.output import CliError
 __all__ = ["FormApprover"]
 
 _TIMEOUT_S = 20
-_FIELD = re.compile(r'<input type="hidden" name="(csrf|digest)" value="([^"]*)">')
+_FIELD = re.compile(r'<input type="hidden" name="(csrf|digest|seen)" value="([^"]*)">')
 _REQUEST = re.compile(r'href="/requests/(apr-[a-z2-7]{26})"')
 
 
@@ -46,7 +46,7 @@ class FormApprover:
         """
         page = self._http.get(f"/requests/{request_id}")
         fields = {name: unescape(value) for name, value in _FIELD.findall(page.text)}
-        if fields.keys() != {"csrf", "digest"}:
+        if fields.keys() != {"csrf", "digest", "seen"}:
             raise CliError(f"the page of {request_id} has no form to approve with. Open it and see why.")
         answer = self._http.post(f"/requests/{request_id}/decision", data={**fields, "verdict": "approve"})
         if not answer.is_success:

@@ -136,6 +136,8 @@ class VoteRefusal(StrEnum):
     INTERESTED_PARTY = "interested_party"
     NOT_OFFERED = "not_offered"
     """This request cannot be answered so."""
+    NOT_AS_SEEN = "not_as_seen"
+    """The form does not name the page as it is now: of an older version of it, or of none."""
     CO_AUTHOR = "co_author"
     """The approver edited what would run, and somebody else must approve that."""
     STALE_SIGN_IN = "stale_sign_in"

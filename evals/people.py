@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from temporalio.client import Client
 
-from approvals.assets import Assets
 from approvals.decide import Decide, decide
 from approvals.run_line import RunLine
 from approvals.services import DecidingServices
@@ -34,9 +33,7 @@ class People:
             return client
 
         self._desk = SessionDesk(database, secrets.token_bytes(32), is_https=False)
-        self._services = DecidingServices(
-            database=database, signer=self._signer, runs=RunLine(connected), assets=Assets()
-        )
+        self._services = DecidingServices(database=database, signer=self._signer, runs=RunLine(connected))
 
     async def publish_key(self) -> None:
         """Make the key of the votes known to the runs."""
@@ -76,5 +73,6 @@ class People:
             visitor,
             request_id,
             Decide(verdict=vote.verdict, reason=vote.reason, digest=request.digest),
+            sight=None,
         )
         return outcome.kind

@@ -1,6 +1,7 @@
 """Approval requests: opened and settled by the run's activities, read by the form."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -18,6 +19,7 @@ from contracts.vote import Verdict
 __all__ = [
     "StoredRequest",
     "find_request",
+    "find_requests",
     "note_escalation",
     "open_request",
     "request_id_for",
@@ -169,15 +171,22 @@ async def note_escalation(cursor: AsyncCursor[DictRow], tenant: str, request_id:
 
 async def find_request(cursor: AsyncCursor[DictRow], tenant: str, request_id: str) -> StoredRequest | None:
     """One request of the tenant, or None."""
+    return next(iter(await find_requests(cursor, tenant, [request_id])), None)
+
+
+async def find_requests(
+    cursor: AsyncCursor[DictRow], tenant: str, request_ids: Sequence[str]
+) -> tuple[StoredRequest, ...]:
+    """Those of the tenant that there are, in the order in which they were named."""
     await cursor.execute(
         """select tenant, request_id, run_id, step, call, visit, agent, tool, tier, digest, basis, view,
                requirement::jsonb as requirement, interested::jsonb as interested, escalated_to, state, opened_at,
                sla_at, expires_at, closed_at, now() as read_at
-           from approval_requests where tenant = %s and request_id = %s""",
-        (tenant, request_id),
+           from approval_requests where tenant = %s and request_id = any(%s) limit %s""",
+        (tenant, list(request_ids), len(request_ids)),
     )
-    row = await cursor.fetchone()
-    return StoredRequest.model_validate(row) if row else None
+    found = {row["request_id"]: StoredRequest.model_validate(row) for row in await cursor.fetchall()}
+    return tuple(found[request_id] for request_id in request_ids if request_id in found)
 
 
 async def settle_request(

@@ -1,4 +1,4 @@
-"""Pages as approvers saw them: each rendering of a request once, under its digest."""
+"""Pages as approvers saw them: each rendering once, under its digest, which the votes on it carry."""
 
 from datetime import datetime
 
@@ -22,29 +22,29 @@ class SeenPage(Record):
     """HTML with its style sheets, byte for byte."""
     kept_at: datetime
     seen_by: tuple[str, ...]
-    """Persons who decided on it."""
+    """Persons who decided this request on it."""
 
     def is_intact(self) -> bool:
         """Whether these are the bytes that the votes were signed over."""
         return digest_bytes(self.body.encode()) == self.digest
 
 
-async def keep_page(cursor: AsyncCursor[DictRow], tenant: str, request_id: str, body: str) -> None:
-    """Keep a rendering, once."""
+async def keep_page(cursor: AsyncCursor[DictRow], tenant: str, body: str) -> None:
+    """Keep a rendering, once: also of a page on which several requests were decided."""
     await cursor.execute(
-        """insert into seen_pages (tenant, request_id, digest, body) values (%s, %s, %s, %s) on conflict do nothing""",
-        (tenant, request_id, digest_bytes(body.encode()), body),
+        "insert into seen_pages (tenant, digest, body) values (%s, %s, %s) on conflict do nothing",
+        (tenant, digest_bytes(body.encode()), body),
     )
 
 
 async def seen_pages(cursor: AsyncCursor[DictRow], tenant: str, request_id: str) -> tuple[SeenPage, ...]:
-    """The renderings on which people decided, oldest first."""
+    """The renderings on which people decided a request, oldest first."""
     await cursor.execute(
-        """select p.digest, p.body, p.kept_at, array(
-               select distinct v.person from votes v
-               where v.tenant = p.tenant and v.request_id = p.request_id and v.seen = p.digest order by v.person
-           ) as seen_by
-           from seen_pages p where p.tenant = %s and p.request_id = %s order by p.kept_at, p.digest limit %s""",
-        (tenant, request_id, MAX_LISTED),
+        """select p.digest, p.body, p.kept_at, v.seen_by
+           from (select seen, array_agg(distinct person order by person) as seen_by from votes
+                 where tenant = %(tenant)s and request_id = %(request)s and seen <> '' group by seen) v
+           join seen_pages p on p.tenant = %(tenant)s and p.digest = v.seen
+           order by p.kept_at, p.digest limit %(most)s""",
+        {"tenant": tenant, "request": request_id, "most": MAX_LISTED},
     )
     return tuple(SeenPage.model_validate(row) for row in await cursor.fetchall())

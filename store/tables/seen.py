@@ -11,11 +11,10 @@ __all__ = ["SeenPageRow"]
 
 
 class SeenPageRow(Table, table=True):
-    """The page of a request as it was rendered for those who decided on it. Only added to."""
+    """A page as it was rendered for those who decided on it, once; votes name it. Only added to."""
 
     __tablename__ = "seen_pages"
     tenant: str = Field(primary_key=True)
-    request_id: str = Field(primary_key=True)
     digest: str = Field(primary_key=True)
     """SHA-256 of `body`: the `seen` of the votes that were cast on it."""
     body: str

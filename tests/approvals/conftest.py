@@ -21,6 +21,7 @@ from tests.conftest import DatabaseAddresses
 
 ORIGIN = "http://127.0.0.1:8400"
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+_SEEN = re.compile(r'name="seen" value="(sha256:[0-9a-f]{64})"')
 
 
 @dataclass
@@ -63,6 +64,18 @@ async def csrf_of(client: httpx.AsyncClient) -> str:
     found = _CSRF.search((await client.get("/requests")).text)
     assert found is not None
     return found[1]
+
+
+async def form_on(client: httpx.AsyncClient, address: str) -> dict[str, str]:
+    """The hidden fields of a page's forms that are the same in all of them."""
+    return hidden_in((await client.get(address)).text)
+
+
+def hidden_in(page: str) -> dict[str, str]:
+    """The same of a page that is at hand."""
+    csrf, seen = _CSRF.search(page), _SEEN.search(page)
+    assert csrf is not None
+    return {"csrf": csrf[1], "seen": seen[1] if seen else ""}
 
 
 @asynccontextmanager

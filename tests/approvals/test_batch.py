@@ -1,5 +1,7 @@
 """Several decisions in one submission: each its own, none of a high tier, nothing twice."""
 
+import re
+
 import httpx
 import pytest
 
@@ -9,10 +11,11 @@ from contracts.vote import SignedVote, Vote
 from policy.votes import read_vote
 from store.approvals import StoredRequest
 from store.votes import StoredVote, votes_on
-from tests.approvals.conftest import Office, csrf_of
+from tests.approvals.conftest import Office, hidden_in
 from tests.approvals.scene import FRED, LENA, TENANT, ask
 
 pytestmark = pytest.mark.req("A2", "A3")
+_DIGEST = re.compile(r'name="(digest-apr-[a-z2-7]{26})" value="(sha256:[0-9a-f]{64})"')
 
 
 async def low(office: Office, name: str) -> StoredRequest:
@@ -22,7 +25,8 @@ async def low(office: Office, name: str) -> StoredRequest:
 async def send(
     client: httpx.AsyncClient, *chosen: tuple[StoredRequest, str], reason: str = "", **change: str
 ) -> httpx.Response:
-    form = {"csrf": await csrf_of(client)}
+    """Fill in the list as it is shown, every request of it, and send it."""
+    form = list_in((await client.get("/requests/batch")).text)
     for request, verdict in chosen:
         form |= {
             f"verdict-{request.request_id}": verdict,
@@ -30,6 +34,11 @@ async def send(
             f"reason-{request.request_id}": reason,
         }
     return await client.post("/requests/batch", data=form | change)
+
+
+def list_in(page: str) -> dict[str, str]:
+    """The hidden fields of the list's form, in the order of the page."""
+    return {**hidden_in(page), **dict(_DIGEST.findall(page))}
 
 
 async def votes(office: Office, request: StoredRequest) -> list[StoredVote]:
@@ -40,9 +49,10 @@ async def votes(office: Office, request: StoredRequest) -> list[StoredVote]:
 async def test_each_decision_is_signed_over_its_own_request(office: Office) -> None:
     first, second, third = [await low(office, name) for name in "abc"]
     async with office.signed_in(LENA) as client:
+        open_tab = list_in((await client.get("/requests/batch")).text)
         answer = await send(client, (first, "approve"), (second, "deny"), (third, "leave"), reason="Wrong street.")
         assert answer.status_code == 200
-        again = await send(client, (first, "deny"), (second, "deny"), reason="Changed my mind.")
+        again = await send(client, (first, "deny"), (second, "deny"), reason="Changed my mind.", **open_tab)
     assert "that decision stands" in again.text
     signer = VoteSigner.load(office.settings.vote_key_file)
     for request, verdict in ((first, "approve"), (second, "deny")):

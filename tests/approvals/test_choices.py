@@ -11,7 +11,7 @@ from policy.votes import read_vote
 from store.approvals import StoredRequest
 from store.vote_keys import vote_keys
 from store.votes import StoredVote, votes_on
-from tests.approvals.conftest import Office, csrf_of
+from tests.approvals.conftest import Office, form_on, hidden_in
 from tests.approvals.scene import FIONA, FRED, LENA, PASSWORD, TENANT, TWO_FINANCE, VERA, ask
 
 pytestmark = pytest.mark.req("A5")
@@ -39,8 +39,13 @@ async def signed(office: Office, row: StoredVote) -> Vote:
 
 
 async def post(client: httpx.AsyncClient, request: StoredRequest, path: str, **fields: str) -> httpx.Response:
-    form = {"csrf": await csrf_of(client), "digest": request.digest, **fields}
-    return await client.post(f"/requests/{request.request_id}/{path}", data=form)
+    """Press a button: of an edit the second one, after the page that shows once more what changes."""
+    address = f"/requests/{request.request_id}"
+    form = {**await form_on(client, address), "digest": request.digest, **fields}
+    if path == "edit" and "sure" in fields:
+        shown = await client.post(f"{address}/edit", data={**form, "sure": ""})
+        form |= hidden_in(shown.text) if "csrf" in shown.text else {}
+    return await client.post(f"{address}/{path}", data={**form, **fields})
 
 
 async def test_an_edit_is_shown_once_more_and_then_signed(office: Office) -> None:

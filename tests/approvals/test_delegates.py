@@ -13,7 +13,7 @@ from policy.votes import read_vote
 from store.approvals import StoredRequest, note_escalation
 from store.delegations import add_delegation, list_delegations
 from store.votes import StoredVote, votes_on
-from tests.approvals.conftest import Office, csrf_of
+from tests.approvals.conftest import Office, csrf_of, form_on
 from tests.approvals.scene import FIONA, FRED, LENA, ONE_LEAD, TENANT, Person, add_people, ask
 
 pytestmark = pytest.mark.req("A6", "A4")
@@ -38,8 +38,9 @@ async def listed(office: Office, *, past: bool = False) -> list[tuple[str, str, 
 
 async def decided(office: Office, who: Person, request: StoredRequest, **form: str) -> tuple[int, str]:
     async with office.signed_in(who) as client:
-        posted = {"csrf": await csrf_of(client), "verdict": "approve", "digest": request.digest, **form}
-        answer = await client.post(f"/requests/{request.request_id}/decision", data=posted)
+        address = f"/requests/{request.request_id}"
+        posted = {**await form_on(client, address), "verdict": "approve", "digest": request.digest, **form}
+        answer = await client.post(f"{address}/decision", data=posted)
         return answer.status_code, answer.text
 
 

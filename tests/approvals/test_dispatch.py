@@ -18,7 +18,7 @@ from contracts.vote import SignedVote, VoteAccepted, VoteRefusal, VoteRefused
 from store.approvals import StoredRequest
 from store.database import Database
 from store.votes import StoredVote, votes_on
-from tests.approvals.conftest import Office, csrf_of, office_at
+from tests.approvals.conftest import Office, form_on, office_at
 from tests.approvals.run_stub import RunStub, StubRequest
 from tests.approvals.scene import FIONA, FRED, LENA, TENANT, TWO_FINANCE, Person, add_people, ask, settings_for
 from tests.conftest import DatabaseAddresses
@@ -47,8 +47,9 @@ async def start_run(
 async def post(office: Office, who: Person, request: StoredRequest, verdict: str, reason: str = "") -> str:
     """Decide by the form; the page that follows."""
     async with office.signed_in(who) as client:
-        form = {"csrf": await csrf_of(client), "digest": request.digest, "verdict": verdict, "reason": reason}
-        answer = await client.post(f"/requests/{request.request_id}/decision", data=form, follow_redirects=True)
+        address = f"/requests/{request.request_id}"
+        form = {**await form_on(client, address), "digest": request.digest, "verdict": verdict, "reason": reason}
+        answer = await client.post(f"{address}/decision", data=form, follow_redirects=True)
         return answer.text
 
 

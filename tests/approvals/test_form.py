@@ -18,7 +18,7 @@ from policy.votes import read_vote
 from store.approvals import StoredRequest, settle_request
 from store.run_reads import reads_of
 from store.votes import StoredVote, record_answer, votes_on
-from tests.approvals.conftest import ORIGIN, Office, csrf_of
+from tests.approvals.conftest import ORIGIN, Office, csrf_of, form_on
 from tests.approvals.scene import EVE, FIONA, FRED, LENA, TENANT, TWO_FINANCE, VERA, ask
 
 pytestmark = pytest.mark.req("A2", "A3", "A4")
@@ -28,8 +28,9 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202egnp.exe{
 async def decide(
     client: httpx.AsyncClient, request: StoredRequest, verdict: str = "approve", **change: str
 ) -> httpx.Response:
-    form = {"csrf": await csrf_of(client), "digest": request.digest, "verdict": verdict, "reason": "", **change}
-    return await client.post(f"/requests/{request.request_id}/decision", data=form)
+    address = f"/requests/{request.request_id}"
+    form = {**await form_on(client, address), "digest": request.digest, "verdict": verdict, "reason": "", **change}
+    return await client.post(f"{address}/decision", data=form)
 
 
 async def votes(office: Office, request: StoredRequest) -> tuple[StoredVote, ...]:

@@ -17,7 +17,7 @@ from store.approvals import StoredRequest, settle_request
 from store.database import Database
 from store.list_cursors import DAMAGED
 from store.vote_lists import DecisionPage, DecisionQuery, list_decisions
-from tests.approvals.conftest import Office, csrf_of
+from tests.approvals.conftest import Office, form_on
 from tests.approvals.scene import EVE, FIONA, FRED, LENA, ONE_LEAD, TENANT, TWO_FINANCE, VERA, ask
 
 pytestmark = pytest.mark.req("A2", "A7", "I5", "O5")
@@ -51,8 +51,9 @@ async def settle(database: Database, request: StoredRequest, state: Outcome) -> 
 async def vote(client: httpx.AsyncClient, request: StoredRequest, verdict: Verdict, reason: str = "as agreed") -> None:
     """Decide by the form."""
     assert len(reason) >= MIN_REASON_CHARACTERS
-    form = {"verdict": verdict.value, "digest": request.digest, "reason": reason, "csrf": await csrf_of(client)}
-    answer = await client.post(f"/requests/{request.request_id}/decision", data=form)
+    address = f"/requests/{request.request_id}"
+    form = {**await form_on(client, address), "verdict": verdict.value, "digest": request.digest, "reason": reason}
+    answer = await client.post(f"{address}/decision", data=form)
     assert answer.status_code == 303, answer.text
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from approvals.live import LiveDesk, Stream
 from approvals.visitors import Visitor
-from tests.approvals.conftest import Office, csrf_of, office_at
+from tests.approvals.conftest import Office, csrf_of, form_on, office_at
 from tests.approvals.scene import EVE, FIONA, LENA, VERA, ask
 from tests.conftest import DatabaseAddresses
 from tests.operating import soon
@@ -75,8 +75,9 @@ async def test_a_page_and_the_inbox_hear_a_change_and_another_tenant_does_not(
             heard(office, desk(office).open(stranger)) as foreign,
         ):
             quiet = [asyncio.create_task(anext(events)) for events in (other_page, foreign)]
-            form = {"csrf": await csrf_of(lena), "digest": request.digest, "verdict": "approve"}
-            assert (await lena.post(f"/requests/{request.request_id}/decision", data=form)).status_code == 303
+            address = f"/requests/{request.request_id}"
+            form = {**await form_on(lena, address), "digest": request.digest, "verdict": "approve"}
+            assert (await lena.post(f"{address}/decision", data=form)).status_code == 303
             assert await following(page) == CHANGED
             assert await following(inbox) == CHANGED
             assert not any(task.done() for task in quiet)

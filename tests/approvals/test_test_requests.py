@@ -16,7 +16,7 @@ from store.approvals import StoredRequest, find_request
 from store.database import Database
 from store.decoys import Decoy, NewDecoy, end_stale_decoys, find_decoy, plant_decoy
 from store.standing import StandingNotAllowed
-from tests.approvals.conftest import Office, csrf_of, office_at
+from tests.approvals.conftest import Office, form_on, office_at
 from tests.approvals.scene import (
     FIONA,
     FRED,
@@ -93,8 +93,9 @@ async def counts(url: str) -> dict[str, int]:
 
 
 async def say(client: Any, request: StoredRequest, verdict: str, reason: str = "") -> Any:  # noqa: ANN401 - a client and answer of httpx
-    form = {"csrf": await csrf_of(client), "digest": request.digest, "verdict": verdict, "reason": reason}
-    return await client.post(f"/requests/{request.request_id}/decision", data=form, follow_redirects=True)
+    address = f"/requests/{request.request_id}"
+    form = {**await form_on(client, address), "digest": request.digest, "verdict": verdict, "reason": reason}
+    return await client.post(f"{address}/decision", data=form, follow_redirects=True)
 
 
 async def test_approving_one_does_nothing_anywhere_and_is_told_at_once(
@@ -188,7 +189,7 @@ async def test_in_a_batch_and_by_the_api_it_is_told_as_well(office: Office) -> N
         assert request.request_id in listed.text
         assert "test request" not in listed.text
         form = {
-            "csrf": await csrf_of(client), f"verdict-{request.request_id}": "approve",
+            **await form_on(client, "/requests/batch"), f"verdict-{request.request_id}": "approve",
             f"digest-{request.request_id}": request.digest,
         }  # fmt: skip
         answer = await client.post("/requests/batch", data=form)

@@ -18,7 +18,7 @@ from incidents.tell import tell
 from store.approvals import StoredRequest, find_request
 from store.effects import list_effects
 from store.runs import load_transcript
-from tests.approvals.conftest import csrf_of, office_at, sign_in
+from tests.approvals.conftest import csrf_of, hidden_in, office_at, sign_in
 from tests.approvals.scene import Person
 from tests.installation import PASSWORD, TENANT, Installation
 from tests.operating import soon
@@ -241,11 +241,14 @@ async def test_from_the_form_to_the_run_and_to_the_request_that_follows(installa
     (installation.settings.state_dir / "keys" / "session.secret").write_text(secrets.token_hex(32))
     async with office_at(installation.settings) as office, office.visitor() as client:
         await sign_in(client, Person("lena", ()), PASSWORD)
-        form = {"csrf": await csrf_of(client), "digest": first.digest, "reason": "Only the lamp broke", "sure": "yes"}
         arguments = {f"argument.{name}": str(value) for name, value in view_of(first).arguments.items()}
-        edited = await client.post(
-            f"/requests/{first.request_id}/edit", data={**form, **arguments, "argument.amount_minor": "200.00"}
-        )
+        form = {
+            **arguments, "argument.amount_minor": "200.00", "csrf": await csrf_of(client), "digest": first.digest,
+            "reason": "Only the lamp broke",
+        }  # fmt: skip
+        shown = await client.post(f"/requests/{first.request_id}/edit", data=form)
+        sure = {**form, **hidden_in(shown.text), "sure": "yes"}
+        edited = await client.post(f"/requests/{first.request_id}/edit", data=sure)
         assert edited.status_code == 303
         second = await next_request(installation, handle, first)
         assert edited.headers["location"] == f"/requests/{second.request_id}"
@@ -254,7 +257,9 @@ async def test_from_the_form_to_the_run_and_to_the_request_that_follows(installa
         assert "EUR 200.00" in page
         over = (await client.get(f"/requests/{first.request_id}")).text
         assert f'<a href="/requests/{second.request_id}">The changed call is asked here.</a>' in over
-        form = {"csrf": form["csrf"], "digest": second.digest, "verdict": "hand_over", "reason": "I pay it myself"}
+        form = {
+            **hidden_in(page), "digest": second.digest, "verdict": "hand_over", "reason": "I pay it myself",
+        }  # fmt: skip
         assert (await client.post(f"/requests/{second.request_id}/decision", data=form)).status_code == 303
         report = await handle.result()
         assert report.reason is OutcomeReason.TAKEN_OVER

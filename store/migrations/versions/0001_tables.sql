@@ -645,11 +645,10 @@ CREATE INDEX runs_open ON runs (tenant, looked_at) WHERE closed_at is null;
 
 CREATE TABLE seen_pages (
     tenant VARCHAR NOT NULL,
-    request_id VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,
     body VARCHAR NOT NULL,
     kept_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    PRIMARY KEY (tenant, request_id, digest)
+    PRIMARY KEY (tenant, digest)
 );
 
 CREATE TABLE sessions (
