@@ -4,9 +4,10 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from approvals.poller import Poller
 from approvals.run_line import NoAnswer, RunLine
 from contracts.vote import SignedVote
-from store.database import Database, StoreDown
+from store.database import Database
 from store.votes import StoredVote, claim_pending, note_failure, record_answer
 
 __all__ = ["Dispatcher"]
@@ -19,8 +20,11 @@ LONGEST_WAIT = timedelta(minutes=1)
 _LOG = logging.getLogger("approvals")
 
 
-class Dispatcher:
+class Dispatcher(Poller):
     """The background task of the approvals process. `database` is of the dispatch role, which sees every tenant."""
+
+    what = "votes"
+    batch = BATCH
 
     def __init__(
         self,
@@ -31,29 +35,13 @@ class Dispatcher:
         first_wait: timedelta = FIRST_WAIT,
         longest_wait: timedelta = LONGEST_WAIT,
     ) -> None:
+        super().__init__(poll_s)
         self._database = database
         self._runs = runs
-        self._poll_s = poll_s
         self._first_wait = first_wait
         self._longest_wait = longest_wait
-        self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Dispatch until `stop`. A database that is down is waited for."""
-        while not self._stopping.is_set():
-            try:
-                sent = await self.dispatch_once()
-            except StoreDown as error:
-                _LOG.warning("votes wait for the database: %s", error)
-                sent = 0
-            if sent < BATCH:
-                await self._pause()
-
-    def stop(self) -> None:
-        """End after the batch under way."""
-        self._stopping.set()
-
-    async def dispatch_once(self) -> int:
+    async def round(self) -> int:
         """Send the votes that are due; how many there were."""
         async with self._database.everywhere() as cursor:
             votes = await claim_pending(
@@ -71,10 +59,3 @@ class Dispatcher:
                 await note_failure(cursor, tenant=vote.tenant, decision_id=vote.decision_id, error=answer.why)
             else:
                 await record_answer(cursor, tenant=vote.tenant, decision_id=vote.decision_id, answer=answer)
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            return

@@ -6,11 +6,12 @@ import time
 from datetime import timedelta
 
 from approvals.operate import free_run
+from approvals.poller import Poller
 from approvals.run_line import NoAnswer, RunLine
 from approvals.signing import VoteSigner
 from contracts.command import SignedCommand
 from store.commands import StoredCommand, claim_commands, note_command_failure, record_command_answer
-from store.database import Database, StoreDown
+from store.database import Database
 from store.pauses import freed_pauses
 
 __all__ = ["CommandDispatcher"]
@@ -22,8 +23,11 @@ LONGEST_WAIT = timedelta(minutes=1)
 _LOG = logging.getLogger("approvals")
 
 
-class CommandDispatcher:
+class CommandDispatcher(Poller):
     """The second background task of the approvals process. `dispatch` is of the role that sees every tenant."""
+
+    what = "commands"
+    batch = BATCH
 
     def __init__(
         self,
@@ -35,37 +39,25 @@ class CommandDispatcher:
         poll_s: float = 1.0,
         first_wait: timedelta = FIRST_WAIT,
     ) -> None:
+        super().__init__(poll_s)
         self._database = database
         self._dispatch = dispatch
         self._runs = runs
         self._signer = signer
-        self._poll_s = poll_s
         self._first_wait = first_wait
-        self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Dispatch until `stop`. A database that is down is waited for."""
-        while not self._stopping.is_set():
-            try:
-                done = await self.resend() + await self.free()
-            except StoreDown as error:
-                _LOG.warning("commands wait for the database: %s", error)
-                done = 0
-            if done < BATCH:
-                await self._pause()
+    async def round(self) -> int:
+        """Resend what has no answer, and resume what nothing holds."""
+        return await self._resend() + await self._free()
 
-    def stop(self) -> None:
-        """End after the batch under way."""
-        self._stopping.set()
-
-    async def resend(self) -> int:
+    async def _resend(self) -> int:
         """Send the commands that are due; how many there were."""
         async with self._dispatch.everywhere() as cursor:
             due = await claim_commands(cursor, limit=BATCH, first_wait=self._first_wait, longest_wait=LONGEST_WAIT)
         await asyncio.gather(*(self._deliver(command) for command in due))
         return len(due)
 
-    async def free(self) -> int:
+    async def _free(self) -> int:
         """Resume halted runs whose switch was released or whose agent was enabled; how many there were."""
         freed = await freed_pauses(self._dispatch, BATCH)
         now_s = int(time.time())
@@ -83,10 +75,3 @@ class CommandDispatcher:
                 )
             else:
                 await record_command_answer(cursor, tenant=command.tenant, command_id=command.command_id, answer=answer)
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            return

@@ -1,9 +1,9 @@
 """Stopping as JSON: kill switches, and orders to single runs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from approvals.machines import Machine
@@ -48,10 +48,24 @@ class _Said(Record):
     """The same for the same press of a button: what is sent twice gives one order."""
 
 
+def _not_released(because: object) -> object:
+    if because == "released":
+        raise ValueError("only the service itself says this, when what halted the run was released: leave it out")
+    return because
+
+
+class ResumeByOperator(Record):
+    """Go on. The gate decides everything afresh."""
+
+    kind: Literal["resume"] = "resume"
+    because: Annotated[Literal["operator"], BeforeValidator(_not_released)] = "operator"
+    pause: None = None
+
+
 class RunOrder(_Said):
     """An order to a run."""
 
-    order: Annotated[Pause | Resume | EndRun | HandOver, Field(discriminator="kind")]
+    order: Annotated[Pause | ResumeByOperator | EndRun | HandOver, Field(discriminator="kind")]
 
 
 class DoubtClosed(_Said):
@@ -121,7 +135,8 @@ async def api_doubt(services: Parts, caller: Undoer, run_id: RunIdPath, body: Do
 
 
 def _given(body: RunOrder | DoubtClosed) -> GiveOrder:
-    return GiveOrder(order=body.order, reason=body.reason, nonce=body.nonce)
+    order = Resume() if isinstance(body.order, ResumeByOperator) else body.order
+    return GiveOrder(order=order, reason=body.reason, nonce=body.nonce)
 
 
 def _reply(ordered: Ordered) -> OrderReply:

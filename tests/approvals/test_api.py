@@ -17,7 +17,7 @@ from contracts.canonical import digest_bytes
 from settings.environment import child_environment, plain_names
 from store.approvals import settle_request
 from tests.approvals.conftest import Office, form_of
-from tests.approvals.scene import EVE, LENA, TENANT, Person, ask, settings_for
+from tests.approvals.scene import EVE, LENA, TENANT, Person, add_people, ask, settings_for
 from tests.conftest import DatabaseAddresses
 
 pytestmark = pytest.mark.req("A1", "A3")
@@ -152,3 +152,26 @@ async def test_a_person_is_told_who_they_are_and_what_waits(office: Office) -> N
             damaged = await client.get(route, params={"after": "x"}, headers=headers)
             assert (damaged.status_code, "first page" in damaged.json()["detail"]) == (400, True)
             assert (await client.get(route, params={"sorted": "sla"}, headers=headers)).status_code == 422
+
+
+async def test_nobody_claims_to_be_the_release_of_a_run(office: Office) -> None:
+    await add_people(office.db, Person("kim", (), roles=("view", "kill")))
+    path = f"/api/runs/run-{'a' * 26}/orders"
+    async with office.visitor() as client:
+        client.headers.update(await bearer(client, Person("kim", ())))
+        for order in (
+            {"because": "released", "pause": 1},
+            {"because": "released"},
+            {"because": "operator", "pause": 1},
+        ):
+            answer = await client.post(path, json={"order": {"kind": "resume", **order}, "reason": "It is over."})
+            assert answer.status_code == 422
+            if order["because"] == "released":
+                assert "only the service itself says this, when what halted the run was released" in answer.text
+        asked = await client.post(
+            path, json={"order": {"kind": "resume", "because": "operator"}, "reason": "It is over."}
+        )
+        assert asked.json()["detail"] == "There is no such run."
+    async with office.db.tenant(TENANT) as cursor:
+        await cursor.execute("select count(*) as kept from commands")
+        assert await cursor.fetchone() == {"kept": 0}
