@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
+from activities.assertions import assertion_problem
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Vote, VoteAccepted
 from policy.votes import judge_vote, quorum, read_vote, with_seats
@@ -50,6 +51,9 @@ async def count_votes(
         )  # fmt: skip
         if not isinstance(verdict, VoteAccepted):
             return f"a vote does not count any more: {verdict.refusal.value}"
+        problem = await assertion_problem(cursor, vote, opened.tier)
+        if problem:
+            return problem
         accepted.append(current)
     if not quorum(opened.requirement, accepted, opened.escalations):
         return "the approvers no longer meet the requirement"

@@ -202,10 +202,11 @@ async def api_decide(
 
     Sent again it changes nothing: the first vote stands. Machines' tokens are refused.
     """
-    return _reply(await decide(services, caller, request_id, body, sight=None))
+    outcome = await decide(services, caller, request_id, body, sight=None)
+    return _reply(outcome, f"{services.passkeys.web_url}/requests/{request_id}")
 
 
-def _reply(outcome: Outcome) -> DecisionReply:
+def _reply(outcome: Outcome, page: str) -> DecisionReply:
     match outcome:
         case Decided(vote=vote, tested=tested):
             message = tested or _message(vote)
@@ -213,7 +214,9 @@ def _reply(outcome: Outcome) -> DecisionReply:
         case Stands(vote=vote):
             return DecisionReply(outcome="stands", vote=_line(vote), message="You had decided this before.")
         case NotCast(refusal=refusal):
-            return DecisionReply(outcome="refused", refusal=refusal, message=REFUSALS[refusal])
+            # A passkey answers a browser on our own page alone: no other front end can ask it.
+            more = f" Open {page}" if refusal is VoteRefusal.PASSKEY_MISSING else ""
+            return DecisionReply(outcome="refused", refusal=refusal, message=REFUSALS[refusal] + more)
         case Unusable(problems=problems):
             message = "The edited arguments cannot be asked. Nothing was signed."
             return DecisionReply(outcome="unusable", message=message, problems=problems)

@@ -8,13 +8,15 @@ from pydantic import Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from approvals.machines import Machine, make_token
+from approvals.passkey_sign_in import has_passkeys
 from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
-from approvals.sign_in import TOO_MANY, admit
+from approvals.sign_in import TOO_MANY, address_of, admit
 from approvals.visitors import Visitor
 from contracts.base import Record
 from store.accounts import Role
 from store.api_tokens import MAX_ACTIVE, ApiToken, Author, Scope, list_tokens, revoke_token
+from store.sessions import Begun
 
 __all__ = ["Me", "NewToken", "RevokeToken", "SignIn", "SignedIn", "TokenMade", "router"]
 
@@ -95,13 +97,18 @@ class RevokeToken(Record):
     reason: Annotated[str, Plain]
 
 
-@router.post("/sign-in", tags=["account"], responses={401: {}, 429: {}})
+@router.post("/sign-in", tags=["account"], responses={401: {}, 403: {}, 429: {}})
 async def api_sign_in(services: Parts, request: Request, body: SignIn) -> SignedIn:
-    """Start a session of a person with a local account."""
+    """Start a session of a person with a local account. Whoever has a passkey signs in by browser instead."""
     account = await admit(services, request, body.tenant, body.username, body.password)
     if isinstance(account, str):
         raise HTTPException(429 if account == TOO_MANY else 401, account)
-    token = await services.desk.start(account)
+    if await has_passkeys(services, account):
+        raise HTTPException(
+            403, f"A password is not enough: you have a passkey. Sign in at {services.passkeys.web_url}/sign-in."
+        )
+    begun = Begun(address=address_of(request), front_end="the API, with a password")
+    token = await services.desk.start(account, begun)
     return SignedIn(token=token, tenant=account.tenant, username=account.username, display_name=account.display_name)
 
 

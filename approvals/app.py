@@ -16,6 +16,8 @@ from approvals import (
     api_lists,
     batch_pages,
     delegation_pages,
+    device_api,
+    device_pages,
     doubt_pages,
     edit_pages,
     emergency_pages,
@@ -23,6 +25,7 @@ from approvals import (
     live_pages,
     packet_pages,
     pages,
+    passkey_pages,
     review_pages,
     run_pages,
     sign_in,
@@ -39,6 +42,7 @@ from approvals.dispatch_commands import CommandDispatcher
 from approvals.guard import Guard, allowed_origins
 from approvals.live import LiveDesk
 from approvals.oidc import OidcDesk
+from approvals.passkeys import PasskeyDesk
 from approvals.problems import add_problems
 from approvals.run_line import RunLine
 from approvals.services import Services
@@ -73,6 +77,10 @@ _ROUTERS = (
     run_pages.router,
     step_pages.router,
     sign_in.router,
+    passkey_pages.pages,
+    passkey_pages.api,
+    device_pages.router,
+    device_api.router,
     api_account.router,
     api_lists.router,
     api.router,
@@ -103,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
             secret=secret,
         ),
         runs=runs,
+        passkeys=PasskeyDesk.of(settings),
         assets=Assets(),
         tries_by_address=Throttle(limit=100, window_s=_WINDOW_S),
         tries_by_account=Throttle(limit=15, window_s=_WINDOW_S),

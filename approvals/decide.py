@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from approvals.delegates import Place, place_of
 from approvals.editing import problems_of
+from approvals.passkey_proofs import SignedOff, keep_evidence, sign_off
 from approvals.run_line import NoAnswer
 from approvals.seen import Sight
 from approvals.services import DecidingServices
@@ -101,17 +102,23 @@ Outcome = Annotated[Decided | Stands | NotCast | Unusable | Forbidden | NoSuchRe
 
 
 async def decide(
-    services: DecidingServices, visitor: Visitor, request_id: str, posted: Decide, sight: Sight | None
+    services: DecidingServices,
+    visitor: Visitor,
+    request_id: str,
+    posted: Decide,
+    sight: Sight | None,
+    answer: str = "",
 ) -> Outcome:
     """Check, sign, store, send. The stored vote is the promise: what cannot be sent now, the dispatcher sends.
 
-    `sight`: the page on which it was decided; None where another front end showed the canonical view.
+    `sight`: the page on which it was decided; None where another front end showed the canonical view. `answer`: what
+    the person's passkey answered there.
     """
     async with services.database.tenant(visitor.tenant) as cursor:
         request = await find_request(cursor, visitor.tenant, request_id)
         if request is None:
             return NoSuchRequest()
-        outcome = await _cast(cursor, services, visitor, request, posted, sight)
+        outcome = await _cast(cursor, services, visitor, request, posted, sight, answer)
         if isinstance(outcome, Decided):
             await note_decision(cursor, request.tenant, request_id, request.run_id, visitor.session.person)
     if not isinstance(outcome, Decided):
@@ -134,6 +141,7 @@ async def _cast(
     request: StoredRequest,
     posted: Decide,
     sight: Sight | None,
+    answer: str,
 ) -> Outcome:
     session = visitor.session
     if "approve" not in session.roles:
@@ -167,24 +175,37 @@ async def _cast(
     # Bytes of another version of the page are none that could be kept beside the vote: it is shown anew.
     if sight is not None and sight.seen != vote.seen:
         return NotCast(refusal=VoteRefusal.NOT_AS_SEEN)
+    signed_off = await sign_off(cursor, services.passkeys, visitor, vote, request.tier, answer)
+    if isinstance(signed_off, VoteRefusal):
+        return NotCast(refusal=signed_off)
     # A test request has no run to ask: what was decided is kept, and nothing is signed that could be carried anywhere.
-    match await end_decoy(cursor, vote):
+    match await end_decoy(cursor, signed_off.vote):
         case StoredVote() as tested:
             decoy = await find_decoy(cursor, request.tenant, request.request_id)
             return Decided(vote=tested, tested=f"This was a test request. {decoy.tell if decoy else ''}".strip())
         case "ended":
             return NotCast(refusal=VoteRefusal.REQUEST_CLOSED)
         case "real":
-            pass
+            return await _keep(cursor, services, signed_off, posted, page)
+
+
+async def _keep(
+    cursor: AsyncCursor[DictRow], services: DecidingServices, signed_off: SignedOff, posted: Decide, page: str | None
+) -> Outcome:
+    """Sign the vote and keep it, with the page on which it was cast and what a passkey answered there."""
+    vote = signed_off.vote
     try:
-        signed = services.signer.sign(vote, await pinned_vote_keys(cursor, request.tenant, request.run_id))
+        signed = services.signer.sign(vote, await pinned_vote_keys(cursor, vote.tenant, vote.run_id))
     except LookupError:
         return NotCast(refusal=VoteRefusal.UNKNOWN_KEY)
     edited = canonical_bytes(posted.arguments).decode() if posted.arguments is not None else None
     result = await cast_vote(cursor, vote, signed, edited)
-    if page is not None and not isinstance(result, AlreadyVoted):
-        await keep_page(cursor, request.tenant, page)
-    return Stands(vote=result.vote) if isinstance(result, AlreadyVoted) else Decided(vote=result.vote)
+    if isinstance(result, AlreadyVoted):
+        return Stands(vote=result.vote)
+    if page is not None:
+        await keep_page(cursor, vote.tenant, page)
+    await keep_evidence(cursor, signed_off, signed)
+    return Decided(vote=result.vote)
 
 
 async def _barred(cursor: AsyncCursor[DictRow], request: StoredRequest, posted: Decide) -> NotCast | Unusable | None:

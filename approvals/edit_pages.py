@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from approvals.decide import Decide, Decided, NotCast, Outcome, Stands, Unusable, decide
 from approvals.delegates import Place, places_for
 from approvals.editing import inputs_of, problems_of, read_inputs
+from approvals.passkey_proofs import MAX_POSTED, Signing, signing
 from approvals.presenting import RequestView, present
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.seen import Sight, seen_edit
@@ -22,7 +23,7 @@ from approvals.values import changes_of
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
 from contracts.base import JsonObject
-from contracts.canonical import digest_bytes
+from contracts.canonical import digest, digest_bytes
 from contracts.vote import Verdict, VoteRefusal
 from store.approvals import StoredRequest, find_request
 from store.revisions import find_schema, following_request
@@ -61,7 +62,8 @@ async def post_edit(services: Parts, visitor: Poster, request_id: RequestId, sen
     if problems or form.get("sure") != "yes":
         return _page(services, visitor, asked, form, problems=problems, edited=None if problems else edited)
     sight = Sight(str(form.get("seen", "")), lambda one: seen_edit(services.assets, one, edited, posted.reason))
-    outcome = await decide(services, visitor, request_id, posted, sight)
+    answer = str(form.get("answer", ""))[:MAX_POSTED]
+    outcome = await decide(services, visitor, request_id, posted, sight, answer)
     if isinstance(outcome, Decided) and outcome.vote.state == "accepted":
         return RedirectResponse(f"/requests/{await _next(services, visitor, request_id)}", 303)
     if isinstance(outcome, Decided) or (isinstance(outcome, Stands) and outcome.vote.verdict is Verdict.EDIT):
@@ -112,6 +114,8 @@ class _Editable:
     """What they have to look like."""
     places: tuple[Place, ...]
     """From which the visitor may decide it."""
+    sign: Signing
+    """With what they sign it."""
 
 
 async def _editable(services: Services, visitor: Visitor, request_id: str) -> _Editable:
@@ -120,11 +124,13 @@ async def _editable(services: Services, visitor: Visitor, request_id: str) -> _E
         basis = request.read_basis if request and request.is_intact() else None
         schema = await find_schema(cursor, visitor.tenant, basis.schema_digest) if basis else None
         places = await places_for(cursor, visitor.session, request) if request else ()
+        tier = request.tier if request else 0
+        sign = await signing(cursor, services.passkeys, visitor.session, tier)
     page = present(request, (), now=request.read_at) if request else None
     may_be_edited = basis is not None and Verdict.EDIT in basis.choices
     if request is None or page is None or page.view is None or schema is None or not may_be_edited:
         raise HTTPException(404, "There is no such request, or its arguments cannot be edited.")
-    return _Editable(request, page, page.view.arguments, schema, places)
+    return _Editable(request, page, page.view.arguments, schema, places, sign)
 
 
 async def _next(services: Services, visitor: Visitor, request_id: str) -> str:
@@ -159,6 +165,8 @@ def _page(
         "delegation": str(form.get("delegation", "")) if form else "",
         "digest": str(form.get("digest", "")) if form else asked.page.digest,
         "seen": digest_bytes(shown.encode()),
+        "sign": asked.sign,
+        "edited": digest(edited) if edited is not None else "",
         "changes": [one for one in changes_of(asked.arguments, edited) if one.changed] if edited is not None else [],
     }
     return services.assets.page("edit.html", values, 422 if problems else 200)

@@ -9,7 +9,7 @@ from store.sessions import StoredSession
 __all__ = ["safe_next", "sign_in_again"]
 
 _OWN_PATH = re.compile(
-    r"/(?:requests|runs|stop|doubts|emergencies|reviews|reviewers|standing|delegations)(?:/[a-z0-9-]{1,60}){0,3}"
+    r"/(?:requests|runs|stop|doubts|emergencies|reviews|reviewers|standing|delegations|passkeys|device|sessions)(?:/[a-z0-9-]{1,60}){0,3}"
     r"(?:\?[A-Za-z0-9_=&%.-]{0,400})?",
     re.ASCII,
 )

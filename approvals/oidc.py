@@ -96,7 +96,8 @@ class OidcDesk:
         """`folder`: where relative secret files lie; `secret`: that of the sessions."""
         self.providers = file.tenants
         self._folder = folder
-        self._redirect = f"{web_url.rstrip('/')}/sign-in/back"
+        self.web_url = web_url.rstrip("/")
+        self._redirect = f"{self.web_url}/sign-in/back"
         self._key = OctKey.import_key(hmac.new(secret, b"oidc", hashlib.sha256).digest())
         self._discovered: dict[str, _Discovered] = {}
 

@@ -1,5 +1,6 @@
 """The page of one request, and the decision that its form posts."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, Unusable, decide
+from approvals.passkey_proofs import MAX_POSTED
 from approvals.request_page import Draft, request_page
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.seen import Sight, policy_for, seen_page
@@ -30,6 +32,17 @@ _STATUS = {
     VoteRefusal.NOT_AS_SEEN: 409,
     VoteRefusal.REQUEST_CLOSED: 409,
 }
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a form holds beside the decision."""
+
+    seen: Annotated[str, Form(max_length=8_000)] = ""
+    """Digest of the page."""
+    answer: Annotated[str, Form(max_length=MAX_POSTED)] = ""
+    """What the person's passkey answered."""
+
 
 router = APIRouter(include_in_schema=False)
 
@@ -73,7 +86,7 @@ async def post_decision(
     request_id: RequestId,
     verdict: Annotated[Verdict, Form()],
     digest: Annotated[str, Form(max_length=100)],
-    seen: Annotated[str, Form(max_length=8_000)] = "",
+    beside: Annotated[Beside, Depends()],
     reason: Annotated[str, Form(max_length=8_000)] = "",
     delegation: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
@@ -85,7 +98,8 @@ async def post_decision(
         return await request_page(
             services, visitor, request_id, problem=problem, draft=Draft(verdict, reason), status=422
         )
-    outcome = await decide(services, visitor, request_id, posted, Sight(seen, partial(seen_page, services.assets)))
+    sight = Sight(beside.seen, partial(seen_page, services.assets))
+    outcome = await decide(services, visitor, request_id, posted, sight, beside.answer)
     match outcome:
         case Decided():
             return RedirectResponse(f"/requests/{request_id}", 303)

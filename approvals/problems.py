@@ -51,17 +51,19 @@ class Problem(Record):
     """What is wrong and what to do; empty when the title says it."""
     errors: tuple[Mistake, ...] = ()
     """Of status 422: each part that is wrong."""
+    error: str | None = None
+    """The code of RFC 6749 or RFC 8628, where a program is signed in; elsewhere there is none."""
 
 
 def problem(
-    status: int, detail: str = "", headers: Mapping[str, str] | None = None, errors: tuple[Mistake, ...] = ()
-) -> Response:
+    status: int, detail: str = "", headers: Mapping[str, str] | None = None, errors: tuple[Mistake, ...] = (), *,
+    error: str | None = None,
+) -> Response:  # fmt: skip
     """An answer for programs."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors, error=error)
     # A value that was sent may hold halves of characters, which are no JSON for others.
-    return Response(
-        body.model_dump_json().encode(errors="replace"), status, dict(headers or {}), media_type=PROBLEM_TYPE
-    )
+    content = body.model_dump_json(exclude_none=True).encode(errors="replace")
+    return Response(content, status, dict(headers or {}), media_type=PROBLEM_TYPE)
 
 
 def add_problems(app: FastAPI, assets: Assets) -> None:

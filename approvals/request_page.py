@@ -11,6 +11,7 @@ from starlette.responses import Response
 from approvals.budget import BudgetLine, budget_lines
 from approvals.delegates import places_for
 from approvals.forms import sign_in_again
+from approvals.passkey_proofs import signing
 from approvals.presenting import RequestView, present
 from approvals.seen import seen_digest
 from approvals.services import Services
@@ -65,6 +66,7 @@ async def request_page(
         decoy = await find_decoy(cursor, visitor.tenant, request_id) if request.state == "voided" else None
         earlier = await earlier_requests(cursor, request)
         page = present(request, votes, now=request.read_at)
+        sign = await signing(cursor, services.passkeys, visitor.session, request.tier)
         budget = await _budget(cursor, services, page)
         places = await places_for(cursor, visitor.session, request)
         following = await following_request(cursor, visitor.tenant, request_id) if request.state == "voided" else None
@@ -92,6 +94,7 @@ async def request_page(
         "whole": whole,
         "earlier": _unsaid(earlier, page),
         "budget": budget,
+        "sign": sign,
         "is_stale": is_stale or weak is not None,
         "weak": REFUSALS[weak] if weak else "",
         "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),

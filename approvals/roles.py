@@ -105,7 +105,8 @@ async def signed_in(request: Request) -> Visitor:
     """Whose session the browser holds; without one the way leads to the sign-in page."""
     services = await services_of(request)
     visitor = await services.desk.find(services.desk.token_of(request))
-    if visitor is None:
+    # A program's token, planted in a browser or taken to one, opens no page: it could let in further programs there.
+    if visitor is None or visitor.session.front_end:
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         back = here if request.method == "GET" else request.url.path.rpartition("/")[0]
         address = "/sign-in?" + urlencode({"next": safe_next(back)})

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from approvals.assets import Assets
 from approvals.live import LiveDesk
 from approvals.oidc import OidcDesk
+from approvals.passkeys import PasskeyDesk
 from approvals.run_line import RunLine
 from approvals.signing import VoteSigner
 from approvals.throttle import Throttle
@@ -27,6 +28,7 @@ class DecidingServices:
     """As the application's role: one tenant per transaction."""
     signer: VoteSigner
     runs: RunLine
+    passkeys: PasskeyDesk
 
 
 @dataclass(frozen=True, kw_only=True)

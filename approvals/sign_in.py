@@ -9,12 +9,15 @@ from starlette.responses import RedirectResponse, Response
 
 from approvals.forms import safe_next
 from approvals.oidc import Identity, OidcError
+from approvals.passkey_proofs import MAX_POSTED
+from approvals.passkey_sign_in import NOT_ASKED, TOO_LATE, has_passkeys, passkey_page, proven_account
 from approvals.roles import PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from store.accounts import Account, NewAccount, authenticate, upsert_vouched
+from store.sessions import Begun
 
-__all__ = ["TOO_MANY", "WRONG", "admit", "router"]
+__all__ = ["TOO_MANY", "WRONG", "address_of", "admit", "router"]
 
 Parts = Annotated[Services, Depends(services_of)]
 WRONG = "Organisation, user name or password is not right, or the account is locked for some minutes after failures."
@@ -29,10 +32,15 @@ async def admit(services: Services, request: Request, tenant: str, username: str
     provider = services.oidc.providers.get(tenant)
     if provider is not None and not provider.local_accounts:
         return f"{tenant} signs in with {provider.label}."
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     if not services.tries_by_address.allows(address) or not services.tries_by_account.allows(f"{tenant}/{username}"):
         return TOO_MANY
     return await authenticate(services.database, tenant, username, password) or WRONG
+
+
+def address_of(request: Request) -> str:
+    """The network address of whoever asks, as far as this process can tell."""
+    return request.client.host if request.client else ""
 
 
 @router.get("/sign-in")
@@ -59,14 +67,39 @@ async def sign_in(
     password: Annotated[str, Form(max_length=1_000)] = "",
     after: Annotated[str, Form(alias="next", max_length=600)] = "",
 ) -> Response:
-    """Start a session with a new token, and end the one that the browser held."""
+    """Start a session with a new token, and end the one that the browser held. Who has a passkey is asked for it."""
     account = await admit(services, request, tenant, username, password)
+    if not isinstance(account, str) and await has_passkeys(services, account):
+        asked = await passkey_page(services, account, safe_next(after))
+        if isinstance(asked, Response):
+            return asked
+        account = asked
     if isinstance(account, str):
         values = {"next": safe_next(after), "problem": account, "tenant": tenant, "username": username}
         return _page(services, values, 429 if account == TOO_MANY else 401)
     await _end(services, services.desk.token_of(request))
     response = RedirectResponse(safe_next(after), 303)
-    services.desk.give(response, await services.desk.start(account))
+    services.desk.give(response, await services.desk.start(account, Begun(address=address_of(request))))
+    return response
+
+
+@router.post("/sign-in/passkey")
+async def sign_in_with_passkey(
+    services: Parts, request: Request, answer: Annotated[str, Form(max_length=MAX_POSTED)] = ""
+) -> Response:
+    """Start the session of the person whose passkey answered: they have shown more than a password."""
+    address = address_of(request)
+    may_try = services.tries_by_address.allows(address)
+    found = await proven_account(services, services.desk.carried(request), answer) if may_try else None
+    if found is None:
+        problem = TOO_LATE if answer else NOT_ASKED
+        return _refused(services, problem if may_try else TOO_MANY, "")
+    account, after = found
+    await _end(services, services.desk.token_of(request))
+    response = RedirectResponse(safe_next(after), 303)
+    services.desk.drop(response)
+    begun = Begun(address=address, multi_factor=True)
+    services.desk.give(response, await services.desk.start(account, begun))
     return response
 
 
@@ -101,8 +134,8 @@ async def finish_elsewhere(services: Parts, request: Request) -> Response:
     response = RedirectResponse(safe_next(found.next), 303)
     services.desk.drop(response)
     at = datetime.fromtimestamp(found.authenticated_at, UTC)
-    token = await services.desk.start(account, multi_factor=found.multi_factor, authenticated_at=at)
-    services.desk.give(response, token)
+    begun = Begun(address=address_of(request), multi_factor=found.multi_factor, authenticated_at=at)
+    services.desk.give(response, await services.desk.start(account, begun))
     return response
 
 

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from approvals.characters import pieces
-from approvals.signing import VoteSigner
+from approvals.passkey_proofs import keep_evidence, sign_off
+from approvals.services import DecidingServices
+from approvals.visitors import Visitor
 from contracts.approval import ApprovalBasis, ApprovalView
 from contracts.base import Digest, Record
 from contracts.canonical import opaque_id
@@ -160,9 +162,16 @@ def _texts(values: Iterable[JsonValue]) -> Iterable[str]:
 
 
 async def decide_standing(
-    cursor: Cursor, signer: VoteSigner, session: StoredSession, standing_id: str, posted: DecideStanding
+    cursor: Cursor,
+    services: DecidingServices,
+    visitor: Visitor,
+    standing_id: str,
+    posted: DecideStanding,
+    answer: str = "",
 ) -> StandingShown | VoteRefusal:
     """Judge, sign and keep one person's decision, while nobody else changes what it is about.
+
+    `answer`: what their passkey answered on its page.
 
     Returns:
         What it is with the vote; or why nothing was signed.
@@ -170,7 +179,7 @@ async def decide_standing(
     Raises:
         StandingNotAllowed: there is none.
     """
-    tenant = session.tenant
+    tenant, signer = visitor.tenant, services.signer
     found = await find_standing(cursor, tenant, standing_id, lock=True)
     terms = terms_of(found.terms, found.digest)
     if found.state != "proposed":
@@ -178,7 +187,7 @@ async def decide_standing(
     # What is damaged cannot be shown: nobody can have seen it.
     if terms is None or terms.standing_id != standing_id or posted.digest != found.digest:
         return VoteRefusal.WRONG_DIGEST
-    vote = _vote(session, terms, posted, int(found.read_at.timestamp()))
+    vote = _vote(visitor.session, terms, posted, int(found.read_at.timestamp()))
     keys = {**signer.public_keys, **await vote_keys(cursor)}
     kept = [read_vote(SignedVote(jws=one.jws), keys) for one in await votes_for(cursor, tenant, standing_id)]
     accepted = [one for one in kept if isinstance(one, Vote) and one.digest == found.digest]
@@ -194,9 +203,15 @@ async def decide_standing(
     )
     if isinstance(judged, VoteRefused):
         return judged.refusal
+    signed_off = await sign_off(cursor, services.passkeys, visitor, vote, opened.tier, answer)
+    if isinstance(signed_off, VoteRefusal):
+        return signed_off
+    vote = signed_off.vote
     agreed = quorum(opened.requirement, [*accepted, vote])
     state = "denied" if vote.verdict is Verdict.DENY else "granted" if agreed else "proposed"
-    await keep_vote(cursor, standing_id, vote, signer.sign(vote), state, tool=found.tool)
+    signed = signer.sign(vote)
+    await keep_vote(cursor, standing_id, vote, signed, state, tool=found.tool)
+    await keep_evidence(cursor, signed_off, signed)
     return await find_standing(cursor, tenant, standing_id)
 
 

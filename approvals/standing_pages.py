@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from approvals.forms import sign_in_again
+from approvals.passkey_proofs import MAX_POSTED, signing
 from approvals.roles import ApiNeeds, PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.standing import DecideStanding, decide_standing
@@ -85,7 +86,10 @@ async def api_decide(
     """Decide what the digest says, as the person who signed in. A refusal is an answer; nothing was signed then."""
     refusal = await _decided(services, caller, standing_id, body)
     view, uses = await _read(services, caller, standing_id)
-    return StandingReply(view=view, uses=uses, refusal=refusal, message=REFUSALS[refusal] if refusal else "")
+    message = REFUSALS[refusal] if refusal else ""
+    if refusal is VoteRefusal.PASSKEY_MISSING:
+        message += f" Open {services.passkeys.web_url}/standing/{standing_id}"
+    return StandingReply(view=view, uses=uses, refusal=refusal, message=message)
 
 
 @pages.get("/standing")
@@ -114,6 +118,7 @@ async def post_decision(
     verdict: Annotated[Verdict, Form()],
     digest: Annotated[str, Form(max_length=100)],
     reason: ReasonField = "",
+    answer: Annotated[str, Form(max_length=MAX_POSTED)] = "",
 ) -> Response:
     """Decide about it."""
     try:
@@ -121,7 +126,7 @@ async def post_decision(
     except ValidationError:
         problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
         return await _page(services, visitor, standing_id, problem=problem, status=422)
-    refusal = await _decided(services, visitor, standing_id, posted)
+    refusal = await _decided(services, visitor, standing_id, posted, answer)
     if refusal is None:
         return RedirectResponse(f"/standing/{standing_id}", 303)
     return await _page(services, visitor, standing_id, problem=REFUSALS[refusal], status=409)
@@ -142,12 +147,12 @@ async def post_revocation(
 
 
 async def _decided(
-    services: Services, visitor: Visitor, standing_id: str, posted: DecideStanding
+    services: Services, visitor: Visitor, standing_id: str, posted: DecideStanding, answer: str = ""
 ) -> VoteRefusal | None:
     """Why nothing was signed; None: the vote is kept."""
     try:
         async with services.database.tenant(visitor.tenant) as cursor:
-            found = await decide_standing(cursor, services.signer, visitor.session, standing_id, posted)
+            found = await decide_standing(cursor, services, visitor, standing_id, posted, answer)
     except StandingNotAllowed:
         raise HTTPException(404) from None
     return found if isinstance(found, VoteRefusal) else None
@@ -170,6 +175,8 @@ async def _page(
 ) -> Response:
     view, uses = await _read(services, visitor, standing_id)
     session, terms = visitor.session, view.terms
+    async with services.database.tenant(visitor.tenant) as cursor:
+        sign = await signing(cursor, services.passkeys, session, _TIER)
     signed_in_s = (view.shown.read_at - session.authenticated_at).total_seconds()
     strength = "multi_factor" if session.multi_factor else "password"
     weak = sign_in_refusal(_TIER, signed_in_s, session.issuer, strength)
@@ -184,6 +191,7 @@ async def _page(
         "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
         "is_member": bool(terms) and any(need.group in session.groups for need in terms.rung.needs),
         "weak": REFUSALS[weak] if weak else "",
+        "sign": sign,
         "again": sign_in_again(session, f"/standing/{standing_id}"),
         "amount": amount,
         "at": at,

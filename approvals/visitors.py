@@ -6,9 +6,10 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,9 +21,9 @@ from store.database import Database
 from store.delegations import groups_lent
 from store.emergencies import open_emergencies
 from store.live import live_sessions
-from store.sessions import ABSOLUTE, StoredSession, add_session, end_session, find_session
+from store.sessions import ABSOLUTE, Begun, StoredSession, add_session, end_session, find_session
 
-__all__ = ["SessionDesk", "Visitor", "read_secret"]
+__all__ = ["SessionDesk", "Visitor", "read_secret", "tenant_in"]
 
 _TOKEN = re.compile(r"([a-z][a-z0-9-]{0,39})\.([A-Za-z0-9_-]{43})", re.ASCII)
 _MIN_SECRET_BYTES = 32
@@ -45,6 +46,11 @@ class Visitor:
     def tenant(self) -> str:
         """The only tenant that this visitor sees."""
         return self.session.tenant
+
+    @property
+    def token_hash(self) -> bytes:
+        """What is kept of the token."""
+        return _hash(self.token)
 
     @property
     def account(self) -> str:
@@ -94,22 +100,23 @@ class SessionDesk:
         # The prefix makes browsers insist on Secure, on no Domain and on the whole site (RFC 6265bis, 4.1.3.2).
         self.cookie = "__Host-countersign" if is_https else "countersign"
 
-    async def start(
-        self, account: Account, *, multi_factor: bool = False, authenticated_at: datetime | None = None
-    ) -> str:
+    async def start(self, account: Account, begun: Begun | None = None) -> str:
         """A new token, whatever the browser held before: nobody can plant one."""
-        token = f"{account.tenant}.{secrets.token_urlsafe(32)}"
-        token_hash = _hash(token)
         async with self._database.tenant(account.tenant) as cursor:
-            await add_session(
-                cursor,
-                tenant=account.tenant,
-                username=account.username,
-                token_hash=token_hash,
-                csrf_hash=hashlib.sha256(self._csrf(token_hash).encode()).digest(),
-                multi_factor=multi_factor,
-                authenticated_at=authenticated_at,
-            )
+            return await self.add(cursor, account.tenant, account.username, begun or Begun())
+
+    async def add(self, cursor: AsyncCursor[DictRow], tenant: str, username: str, begun: Begun) -> str:
+        """The same, within a transaction of the caller's."""
+        token = f"{tenant}.{secrets.token_urlsafe(32)}"
+        token_hash = _hash(token)
+        await add_session(
+            cursor,
+            tenant=tenant,
+            username=username,
+            token_hash=token_hash,
+            csrf_hash=hashlib.sha256(self._csrf(token_hash).encode()).digest(),
+            begun=begun,
+        )
         return token
 
     async def find(self, token: str | None) -> Visitor | None:
@@ -175,8 +182,18 @@ class SessionDesk:
         """Forget it: each is finished once."""
         response.delete_cookie(f"{self.cookie}-sign-in", path="/", secure=self._is_https, httponly=True, samesite="lax")
 
+    def code_hash(self, tenant: str, code: str) -> bytes:
+        """What is kept of a short code that a person types: whoever reads the database cannot guess it."""
+        return hmac.new(self._secret, f"code:{tenant}:{code}".encode(), hashlib.sha256).digest()
+
     def _csrf(self, token_hash: bytes) -> str:
         return hmac.new(self._secret, b"csrf:" + token_hash, hashlib.sha256).hexdigest()
+
+
+def tenant_in(token: str | None) -> str | None:
+    """The tenant that a token of ours names, whether it opens anything or not."""
+    parts = _TOKEN.fullmatch(token or "")
+    return parts[1] if parts else None
 
 
 def _hash(token: str) -> bytes:

@@ -96,6 +96,12 @@ REFUSALS: dict[VoteRefusal, str] = {
     "approve it.",
     VoteRefusal.INTERESTED_PARTY: "You asked for this, or it is done for you: somebody else must decide.",
     VoteRefusal.WEAK_SIGN_IN: "This decision needs a second factor: sign in again with one, then decide.",
+    VoteRefusal.PASSKEY_MISSING: "Nothing was signed: this decision is signed with your passkey, on its own page, in a "
+    "browser with JavaScript.",
+    VoteRefusal.PASSKEY_NEEDED: "Here such a decision is signed with a passkey, and you have none: add one under "
+    "Passkeys, then decide.",
+    VoteRefusal.PASSKEY_REFUSED: "Nothing was signed: what your passkey answered does not hold for this decision. "
+    "Decide again; after five such answers none is looked at for 15 minutes.",
     VoteRefusal.STALE_SIGN_IN: "You signed in too long ago for this decision. Sign in again, then decide.",
 }
 """Why a vote does not count, and what to do."""

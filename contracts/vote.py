@@ -93,6 +93,8 @@ class Vote(Record):
     """After this the vote is worthless, Unix seconds."""
     delegated: Delegated | None = Field(default=None, exclude_if=is_none)
     """For whom the person votes, if not for themselves."""
+    assertion: Digest | None = Field(default=None, exclude_if=is_none)
+    """Digest of what the person's own authenticator signed (`Assertion`); none where no passkey was asked for."""
 
     @property
     def persons(self) -> frozenset[str]:
@@ -144,6 +146,12 @@ class VoteRefusal(StrEnum):
     """The approver signed in too long before the vote."""
     WEAK_SIGN_IN = "weak_sign_in"
     """At the highest tier: the approver's provider saw no more than a password."""
+    PASSKEY_MISSING = "passkey_missing"
+    """The approver has a passkey, and this decision must be signed with it, on its page."""
+    PASSKEY_NEEDED = "passkey_needed"
+    """This decision must be signed with a passkey, and the approver has none."""
+    PASSKEY_REFUSED = "passkey_refused"
+    """What the passkey signed does not hold for this decision."""
 
 
 class VoteAccepted(Record):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from temporalio.client import Client
 
 from approvals.decide import Decide, decide
+from approvals.passkeys import PasskeyDesk
 from approvals.run_line import RunLine
 from approvals.services import DecidingServices
 from approvals.signing import VoteSigner
@@ -33,7 +34,13 @@ class People:
             return client
 
         self._desk = SessionDesk(database, secrets.token_bytes(32), is_https=False)
-        self._services = DecidingServices(database=database, signer=self._signer, runs=RunLine(connected))
+        self._services = DecidingServices(
+            database=database,
+            signer=self._signer,
+            runs=RunLine(connected),
+            # These people are made of text and have no authenticator, whatever the installation asks of others.
+            passkeys=PasskeyDesk(None, is_demanded=False, web_url=settings.web_url),
+        )
 
     async def publish_key(self) -> None:
         """Make the key of the votes known to the runs."""

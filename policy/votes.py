@@ -17,6 +17,7 @@ from policy.signed import CLOCK_SKEW_S, SIGNATURE_ALGORITHM, read_signed
 
 __all__ = [
     "CLOCK_SKEW_S",
+    "HIGHEST_TIER",
     "MIN_REASON_CHARACTERS",
     "SIGN_IN_TIER_4_S",
     "SIGN_IN_USUAL_S",
@@ -45,7 +46,8 @@ SIGN_IN_USUAL_S = 12 * 3_600
 SIGN_IN_TIER_4_S = 15 * 60
 """The same, for what cannot be undone."""
 
-_HIGHEST_TIER = 4
+HIGHEST_TIER = 4
+"""What cannot be undone."""
 _LOCAL = "local"
 
 
@@ -138,7 +140,7 @@ def is_co_author(opened: ApprovalOpened, persons: Collection[str]) -> bool:
     What cannot be undone is never approved by who wrote it, and neither is what policy wants more than one pair of eyes
     on. Where one approver is enough, their edit is a decision that they may as well approve.
     """
-    judges_more = opened.tier >= _HIGHEST_TIER or opened.requirement.persons > 1
+    judges_more = opened.tier >= HIGHEST_TIER or opened.requirement.persons > 1
     return judges_more and not {name.casefold() for name in opened.editors}.isdisjoint(
         name.casefold() for name in persons
     )
@@ -170,19 +172,19 @@ def sign_in_refusal(tier: int, signed_in_s: float, issuer: str, strength: str) -
     if signed_in_s > sign_in_limit_s(tier):
         return VoteRefusal.STALE_SIGN_IN
     # A local account has nothing but its password; a provider can ask for more, and at the highest tier it must have.
-    if tier >= _HIGHEST_TIER and issuer != _LOCAL and strength != "multi_factor":
+    if tier >= HIGHEST_TIER and issuer != _LOCAL and strength != "multi_factor":
         return VoteRefusal.WEAK_SIGN_IN
     return None
 
 
 def sign_in_limit_s(tier: int) -> int:
     """How long before a vote on a call of that tier the approver may have signed in, in seconds."""
-    return SIGN_IN_TIER_4_S if tier >= _HIGHEST_TIER else SIGN_IN_USUAL_S
+    return SIGN_IN_TIER_4_S if tier >= HIGHEST_TIER else SIGN_IN_USUAL_S
 
 
 def reason_missing(verdict: Verdict, reason: str, tier: int) -> bool:
     """Whether it needs words and has none: all but an approval do, and every vote on a call of the highest tier."""
-    return (verdict is not Verdict.APPROVE or tier >= _HIGHEST_TIER) and len(reason.strip()) < MIN_REASON_CHARACTERS
+    return (verdict is not Verdict.APPROVE or tier >= HIGHEST_TIER) and len(reason.strip()) < MIN_REASON_CHARACTERS
 
 
 def may_decide(requirement: Requirement, vote: Vote, accepted: Sequence[Vote]) -> bool:

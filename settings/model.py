@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """Port of the approval form."""
     web_url: BaseUrl = Field(default_factory=lambda data: f"http://{data['web_host']}:{data['web_port']}")
     """Public base address of the approval form, as it stands in notifications."""
+    passkeys_at_tier_4: Literal["if_registered", "always"] = "if_registered"
+    """Who signs decisions on what cannot be undone with a passkey: those who have one, or everybody."""
     intake_host: Host = "127.0.0.1"
     """Interface on which the event intake listens."""
     intake_port: Port = 8401

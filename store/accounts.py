@@ -12,6 +12,7 @@ from pydantic import Field
 from contracts.base import GroupName, Record, TenantId, UserName
 from store.database import Database
 from store.passwords import hash_password, is_outdated, verify_password
+from store.sessions import end_sessions_of
 
 __all__ = [
     "LOCAL_ISSUER",
@@ -163,7 +164,7 @@ async def set_password(cursor: AsyncCursor[DictRow], tenant: str, username: str,
         (hash_password(password), tenant, username.lower()),
     )
     found = cursor.rowcount == 1
-    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    await end_sessions_of(cursor, tenant, username.lower())
     return found
 
 
@@ -173,7 +174,7 @@ async def disable_account(cursor: AsyncCursor[DictRow], tenant: str, username: s
         "update accounts set disabled = true where tenant = %s and username = %s", (tenant, username.lower())
     )
     found = cursor.rowcount == 1
-    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    await end_sessions_of(cursor, tenant, username.lower())
     return found
 
 
@@ -183,7 +184,7 @@ async def link_account(cursor: AsyncCursor[DictRow], tenant: str, username: str,
         "update accounts set person = %s where tenant = %s and username = %s", (person, tenant, username.lower())
     )
     found = cursor.rowcount == 1
-    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    await end_sessions_of(cursor, tenant, username.lower())
     return found
 
 
@@ -193,7 +194,7 @@ async def set_roles(cursor: AsyncCursor[DictRow], tenant: str, username: str, ro
         "update accounts set roles = %s where tenant = %s and username = %s", (list(roles), tenant, username.lower())
     )
     found = cursor.rowcount == 1
-    await cursor.execute("delete from sessions where tenant = %s and username = %s", (tenant, username.lower()))
+    await end_sessions_of(cursor, tenant, username.lower())
     return found
 
 

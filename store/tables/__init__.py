@@ -4,11 +4,13 @@ from store.tables.access import Account, AgentState, ApiToken, ApiTokenChange, S
 from store.tables.approval import ApprovalRequest, ApprovalTerm, VoteRow
 from store.tables.check import CheckRow
 from store.tables.delegation import DelegationRow
+from store.tables.device import DeviceSignInRow, SessionChangeRow
 from store.tables.emergency import EmergencyRow
 from store.tables.identity import AgentChange, CredentialKey, Revocation
 from store.tables.inbox import Alarm, InboxRow
 from store.tables.limits import Breaker, CachedRead, Counter, RateWindow
 from store.tables.notices import NoticeRow
+from store.tables.passkey import AssertionRow, PasskeyChallengeRow, PasskeyEventRow, PasskeyRow
 from store.tables.review import DecoyRow, EffectReviewRow, PacketRatingRow, RequestView, ReviewMark
 from store.tables.revision import ArgumentSchemaRow, CallRevisionRow
 from store.tables.run import AuditRow, Definition, EffectRow, JournalRow, MessageRow, RunRow, RunState
@@ -27,6 +29,7 @@ __all__ = [
     "ApprovalRequest",
     "ApprovalTerm",
     "ArgumentSchemaRow",
+    "AssertionRow",
     "AuditRow",
     "Breaker",
     "CachedRead",
@@ -38,6 +41,7 @@ __all__ = [
     "DecoyRow",
     "Definition",
     "DelegationRow",
+    "DeviceSignInRow",
     "EffectReviewRow",
     "EffectRow",
     "EmergencyRow",
@@ -46,6 +50,9 @@ __all__ = [
     "MessageRow",
     "NoticeRow",
     "PacketRatingRow",
+    "PasskeyChallengeRow",
+    "PasskeyEventRow",
+    "PasskeyRow",
     "PauseRow",
     "RateWindow",
     "RequestView",
@@ -56,6 +63,7 @@ __all__ = [
     "RunState",
     "SeenPageRow",
     "Session",
+    "SessionChangeRow",
     "StandingRow",
     "StandingUseRow",
     "StandingVoteRow",

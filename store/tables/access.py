@@ -67,6 +67,13 @@ class Session(Table, table=True):
     authenticated_at: datetime = Field(sa_column=_at())
     last_seen_at: datetime = Field(sa_column=_at())
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    started_at: datetime = Field(sa_column=_at())
+    front_end: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    """What a program that is no browser calls itself; its token opens no page."""
+    address: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    """Network address from which it was begun."""
+    scopes: list[str] | None = Field(default=None, sa_column=Column(ARRAY(TEXT), nullable=True))
+    """Roles that it may use of its account's; null: all."""
 
 
 class ApiToken(Table, table=True):

@@ -79,7 +79,7 @@ class ApprovalTerm(Table, table=True):
     tenant: str = Field(primary_key=True)
     request_id: str = Field(primary_key=True)
     term: str = Field(sa_column=Column(String(collation="C"), primary_key=True))
-    """In lower case; `group:<name>` of a group."""
+    """In lower case; `group:<name>` of a group, `!<name>` of somebody who may not decide it."""
     ended_at: datetime = Field(sa_column=_at())
     """That of the request."""
 
@@ -101,7 +101,22 @@ class VoteRow(Table, table=True):
         Index("votes_waiting", "next_attempt_at", postgresql_where=text("state = 'pending'")),
         Index("votes_newest", "tenant", "cast_at", "decision_id"),
         Index("votes_newest_so", "tenant", "verdict", "cast_at", "decision_id"),
-        Index("votes_by_person", "tenant", "person", "cast_at", "decision_id"),
+        Index(
+            "votes_by_person",
+            "tenant",
+            "person",
+            "cast_at",
+            "decision_id",
+            postgresql_include=["request_id", "state"],
+        ),
+        Index(
+            "votes_by_represented",
+            "tenant",
+            "for_person",
+            "cast_at",
+            postgresql_include=["request_id", "state"],
+            postgresql_where=text("for_person <> ''"),
+        ),
         Index("votes_by_person_so", "tenant", "person", "verdict", "cast_at", "decision_id"),
     )
     tenant: str = Field(primary_key=True)

@@ -104,9 +104,16 @@ def empty_database(module_database: DatabaseAddresses) -> DatabaseAddresses:
     with psycopg.connect(module_database.owner_url, autocommit=True) as connection:
         connection.execute(
             "truncate accounts, sessions, approval_requests, approval_terms, votes, vote_keys, seen_pages, api_tokens,"
-            " standing_approvals, delegations"
+            " standing_approvals, delegations, device_sign_ins, session_changes, passkeys, passkey_challenges, passkey_events, vote_assertions"
         )
     return module_database
+
+
+@pytest.fixture
+def owner(empty_database: DatabaseAddresses) -> Iterator[psycopg.Connection]:
+    """Whoever owns the tables may move the times in them."""
+    with psycopg.connect(empty_database.owner_url, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -9,9 +9,13 @@ from typing import LiteralString
 
 import psycopg
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 
+from approvals.passkeys import PasskeyDesk
+from approvals.run_line import RunLine
+from approvals.services import DecidingServices
 from approvals.standing import DecideStanding, ProposeStanding, decide_standing, propose_like
+from approvals.visitors import Visitor
 from cli.timeline import timeline
 from contracts.canonical import canonical_bytes
 from contracts.outcome import Outcome, RunReport
@@ -97,14 +101,24 @@ def session_of(person: str, groups: tuple[str, ...] = ("support-leads",), *, age
     )  # fmt: skip
 
 
+async def nobody_answers() -> Client:
+    raise AssertionError("Temporal is not asked")
+
+
 async def voted(
     desk: Installation, standing: StandingShown, session: StoredSession, **changes: object
 ) -> StandingShown | VoteRefusal:
     posted = DecideStanding.model_validate(
         {"verdict": "approve", "digest": standing.digest, "reason": "Agreed with the carrier.", **changes}
     )
+    # No run is asked of a standing approval, and nobody here has a passkey.
+    services = DecidingServices(
+        database=desk.db, signer=desk.signer, runs=RunLine(nobody_answers),
+        passkeys=PasskeyDesk(None, is_demanded=False, web_url=desk.settings.web_url),
+    )  # fmt: skip
+    visitor = Visitor(session=session, token="", csrf="")
     async with desk.db.tenant(TENANT) as cursor:
-        return await decide_standing(cursor, desk.signer, session, standing.standing_id, posted)
+        return await decide_standing(cursor, services, visitor, standing.standing_id, posted)
 
 
 async def granted(

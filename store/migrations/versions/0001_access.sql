@@ -18,6 +18,10 @@ grant select, insert, update on runs, run_state, journal, effects, inbox, approv
     switches, accounts to countersign_app;
 grant select, insert on messages, alarms, notices to countersign_app;
 grant select, insert, update, delete on sessions, breakers, cached_reads to countersign_app;
+grant select, insert, delete on device_sign_ins to countersign_app;
+grant update (interval_s, polled_at, state, username, multi_factor, authenticated_at, session_ends_at)
+    on device_sign_ins to countersign_app; -- never who asked for what
+grant select, insert on session_changes to countersign_app;
 grant select, insert, update on counters, rate_windows to countersign_app;
 grant select, insert, update on vote_keys, credential_keys to countersign_app;
 grant select, insert on revocations, agent_changes to countersign_app;
@@ -34,6 +38,10 @@ grant update (state, decided_at, revoked_by, revoked_at, revoke_reason) on stand
 grant select, insert on delegations to countersign_app;
 grant update (ended_at, ended_by) on delegations to countersign_app; -- never whose, to whom, or for longer
 
+grant select, insert on passkeys, passkey_events, vote_assertions to countersign_app;
+grant update (sign_count, last_used_at, removed_at, lost) on passkeys to countersign_app; -- never its key or whose it is
+grant select, insert, delete on passkey_challenges to countersign_app;
+
 -- The dispatchers see every tenant, but only what waits to be delivered.
 grant select, update on inbox, votes to countersign_dispatch;
 grant select on revocations to countersign_dispatch;
@@ -49,7 +57,9 @@ begin
         'switch_receipts', 'run_reads', 'checks', 'emergencies', 'commands', 'pauses', 'undo_orders',
         'sessions', 'notices', 'breakers', 'cached_reads', 'counters', 'rate_windows', 'delegations',
         'call_revisions', 'argument_schemas', 'seen_pages', 'approval_terms', 'api_tokens', 'api_token_changes',
-        'standing_approvals', 'standing_uses', 'standing_votes', 'decoys', 'effect_reviews', 'packet_ratings', 'request_views', 'review_marks']
+        'standing_approvals', 'standing_uses', 'standing_votes', 'decoys', 'effect_reviews', 'packet_ratings', 'request_views', 'review_marks',
+        'device_sign_ins', 'session_changes',
+        'passkeys', 'passkey_challenges', 'passkey_events', 'vote_assertions']
     loop
         execute format('alter table %I enable row level security', name);
         execute format('alter table %I force row level security', name);
@@ -87,6 +97,11 @@ create trigger append_only before update or delete on standing_uses for each row
 create trigger append_only before update or delete on standing_votes for each row execute function refuse_change();
 create trigger ended before update on standing_approvals for each row when (old.state in ('denied', 'revoked'))
     execute function refuse_change();
+create trigger append_only before update or delete on passkey_events for each row execute function refuse_change();
+create trigger append_only before update or delete on vote_assertions for each row execute function refuse_change();
+create trigger ended before update on passkeys for each row when (old.removed_at is not null)
+    execute function refuse_change();
+create trigger append_only before update or delete on session_changes for each row execute function refuse_change();
 create trigger append_only before update or delete on api_token_changes for each row execute function refuse_change();
 create trigger ended before update on delegations for each row when (old.ended_at is not null)
     execute function refuse_change();

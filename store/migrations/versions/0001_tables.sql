@@ -325,6 +325,27 @@ CREATE INDEX delegations_by_approver ON delegations (tenant, approver, until_at)
 
 CREATE INDEX delegations_by_delegate ON delegations (tenant, delegate, until_at);
 
+CREATE TABLE device_sign_ins (
+    tenant VARCHAR NOT NULL,
+    device_hash BYTEA NOT NULL,
+    user_hash BYTEA NOT NULL,
+    front_end VARCHAR NOT NULL,
+    address VARCHAR NOT NULL,
+    scopes TEXT[] NOT NULL,
+    asked_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    interval_s INTEGER NOT NULL,
+    polled_at TIMESTAMP WITH TIME ZONE,
+    state VARCHAR DEFAULT 'waiting' NOT NULL,
+    username VARCHAR DEFAULT '' NOT NULL,
+    multi_factor BOOLEAN DEFAULT false NOT NULL,
+    authenticated_at TIMESTAMP WITH TIME ZONE,
+    session_ends_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (tenant, device_hash)
+);
+
+CREATE UNIQUE INDEX device_sign_ins_by_code ON device_sign_ins (tenant, user_hash);
+
 CREATE TABLE effect_reviews (
     tenant VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
@@ -494,6 +515,52 @@ CREATE TABLE packet_ratings (
     PRIMARY KEY (tenant, run_id, person)
 );
 
+CREATE TABLE passkey_challenges (
+    tenant VARCHAR NOT NULL,
+    challenge BYTEA NOT NULL,
+    holder BYTEA NOT NULL,
+    purpose VARCHAR NOT NULL,
+    statement VARCHAR NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (tenant, challenge)
+);
+
+CREATE TABLE passkey_events (
+    tenant VARCHAR NOT NULL,
+    event_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    username VARCHAR NOT NULL,
+    passkey_id VARCHAR NOT NULL,
+    verb VARCHAR NOT NULL,
+    changed_by VARCHAR NOT NULL,
+    detail VARCHAR NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, event_id)
+);
+
+CREATE INDEX passkey_events_of_account ON passkey_events (tenant, username, at);
+
+CREATE TABLE passkeys (
+    tenant VARCHAR NOT NULL,
+    passkey_id VARCHAR NOT NULL,
+    username VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    credential_id BYTEA NOT NULL,
+    public_key BYTEA NOT NULL,
+    rp_id VARCHAR NOT NULL,
+    aaguid VARCHAR NOT NULL,
+    synced BOOLEAN NOT NULL,
+    sign_count BIGINT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    last_used_at TIMESTAMP WITH TIME ZONE,
+    removed_at TIMESTAMP WITH TIME ZONE,
+    lost BOOLEAN DEFAULT false NOT NULL,
+    PRIMARY KEY (tenant, passkey_id)
+);
+
+CREATE INDEX passkeys_by_account ON passkeys (tenant, username) WHERE removed_at is null;
+
+CREATE UNIQUE INDEX passkeys_by_credential ON passkeys (tenant, credential_id);
+
 CREATE TABLE pauses (
     tenant VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
@@ -651,6 +718,19 @@ CREATE TABLE seen_pages (
     PRIMARY KEY (tenant, digest)
 );
 
+CREATE TABLE session_changes (
+    tenant VARCHAR NOT NULL,
+    change_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    verb VARCHAR NOT NULL,
+    username VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    front_end VARCHAR NOT NULL,
+    address VARCHAR NOT NULL,
+    scopes TEXT[] NOT NULL,
+    PRIMARY KEY (tenant, change_id)
+);
+
 CREATE TABLE sessions (
     tenant VARCHAR NOT NULL,
     token_hash BYTEA NOT NULL,
@@ -660,6 +740,10 @@ CREATE TABLE sessions (
     authenticated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     last_seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    front_end VARCHAR DEFAULT '' NOT NULL,
+    address VARCHAR DEFAULT '' NOT NULL,
+    scopes TEXT[],
     PRIMARY KEY (tenant, token_hash)
 );
 
@@ -768,6 +852,16 @@ CREATE INDEX undo_orders_by_run ON undo_orders (tenant, of_run, ordered_at);
 
 CREATE INDEX undo_orders_waiting ON undo_orders (tenant, ordered_at) WHERE started_at is null;
 
+CREATE TABLE vote_assertions (
+    tenant VARCHAR NOT NULL,
+    request_id VARCHAR NOT NULL,
+    decision_id VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    jws VARCHAR NOT NULL,
+    kept_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    PRIMARY KEY (tenant, request_id, decision_id)
+);
+
 CREATE TABLE vote_keys (
     kid VARCHAR NOT NULL,
     public_jwk VARCHAR NOT NULL,
@@ -801,9 +895,11 @@ CREATE TABLE votes (
     PRIMARY KEY (tenant, decision_id)
 );
 
-CREATE INDEX votes_by_person ON votes (tenant, person, cast_at, decision_id);
+CREATE INDEX votes_by_person ON votes (tenant, person, cast_at, decision_id) INCLUDE (request_id, state);
 
 CREATE INDEX votes_by_person_so ON votes (tenant, person, verdict, cast_at, decision_id);
+
+CREATE INDEX votes_by_represented ON votes (tenant, for_person, cast_at) INCLUDE (request_id, state) WHERE for_person <> '';
 
 CREATE INDEX votes_by_request ON votes (tenant, request_id, cast_at);
 

@@ -1,0 +1,182 @@
+"""What cannot be undone is signed with the passkey of who has one, for exactly this decision; all else is refused."""
+
+import psycopg
+import pytest
+
+from contracts.passkey import Assertion
+from contracts.vote import SignedVote
+from policy.passkeys import evidence_problem
+from policy.votes import read_vote
+from tests.approvals.authenticator import Authenticator
+from tests.approvals.conftest import Office, sign_in
+from tests.approvals.passkey_scene import (
+    REASON,
+    challenge,
+    decided,
+    decision,
+    halfway,
+    irreversible,
+    refusals,
+    votes,
+    with_passkey,
+)
+from tests.approvals.scene import FIONA, FRED, TWO_FINANCE, ask
+
+pytestmark = pytest.mark.req("A4")
+
+
+async def test_what_cannot_be_undone_is_signed_with_the_passkey_and_shown_without_us(office: Office) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client:
+        page = (await client.get(f"/requests/{request.request_id}")).text
+        assert "You sign this with your passkey" in page
+        form = await decision(client, request)
+        answer = await decided(client, request, form, key.use(await challenge(client, request, form)))
+        assert answer.status_code == 303, answer.text
+        token = client.cookies["countersign"]
+        headers = {"authorization": f"Bearer {token}"}
+        shown = await client.get(f"/api/approvals/{request.request_id}/assertions", headers=headers)
+    [vote] = await votes(office, request)
+    [kept] = shown.json()["assertions"]
+    assert vote.strength == "multi_factor"
+    assert evidence_problem(kept["body"], vote) == ""
+    assert Assertion.model_validate_json(kept["body"]).statement.reason == "Checked with the bank.\nTwice."
+    assert read_vote(SignedVote(jws=kept["jws"]), office.app.state.services.signer.public_keys) == vote
+    for name, other in (("verdict", "deny"), ("seen", "sha256:" + "0" * 64), ("person", "fiona"), ("assertion", None)):
+        assert evidence_problem(kept["body"], vote.model_copy(update={name: other})) != ""
+    assert evidence_problem(kept["body"].replace("Twice", "Thrice"), vote) != ""
+
+
+async def test_a_password_alone_decides_nothing_that_cannot_be_undone(office: Office) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        without = await decided(client, request, form, "")
+        headers = {"authorization": f"Bearer {client.cookies['countersign']}"}
+        body = {"verdict": "deny", "digest": request.digest, "reason": "By a program."}
+        address = f"/api/approvals/{request.request_id}/decision"
+        program = (await client.post(address, json=body, headers=headers)).json()
+        forged = await client.post(address, json={**body, "answer": "{}"}, headers=headers)
+        lower = await ask(office.db, "lower", requirement=TWO_FINANCE)
+        below = await decision(client, lower)
+        assert (await decided(client, lower, below, "")).status_code == 303
+    assert without.status_code == 403
+    assert "signed with your passkey" in without.text
+    assert REASON.partition("\r")[0] in without.text  # what was written is not lost
+    assert (program["outcome"], program["refusal"]) == ("refused", "passkey_missing")
+    assert program["message"].endswith(f"Open http://127.0.0.1:8400/requests/{request.request_id}")
+    assert forged.status_code == 422
+    assert await votes(office, request) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": "deny"},
+        {"reason": "Something else."},
+        {"delegation": "dlg-" + "a" * 26},
+        {"seen": "sha256:" + "0" * 64},
+        {"digest": "sha256:" + "0" * 64},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_an_answer_to_another_decision_is_refused_and_written_down(
+    office: Office, change: dict[str, str]
+) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        answer = key.use(await challenge(client, request, {**form, **change}))
+        refused = await decided(client, request, form, answer)
+        again = await decided(client, request, form, answer)
+    assert (refused.status_code, again.status_code) == (403, 403)
+    assert await votes(office, request) == []
+    latest, first = await refusals(office, FRED)
+    assert "another decision was signed" in first
+    assert "no challenge" in latest  # taken by the first try
+
+
+async def test_an_answer_to_another_request_is_refused(office: Office) -> None:
+    key, request, other = Authenticator(), await irreversible(office), await irreversible(office, "2")
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        answer = key.use(await challenge(client, other, await decision(client, other)))
+        assert (await decided(client, request, form, answer)).status_code == 403
+    assert await votes(office, request) == []
+
+
+async def test_an_old_answer_is_refused_when_it_comes_again(office: Office) -> None:
+    key, request, other = Authenticator(), await irreversible(office), await irreversible(office, "2")
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        answer = key.use(await challenge(client, request, form))
+        assert (await decided(client, request, form, answer)).status_code == 303
+        anew = await decision(client, other)
+        await challenge(client, other, anew)
+        assert (await decided(client, other, anew, answer)).status_code == 403
+    assert await votes(office, other) == []
+    [found] = await refusals(office, FRED)
+    assert "challenge was not expected" in found
+
+
+async def test_an_answer_of_another_session_is_refused(office: Office) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client, office.visitor() as elsewhere:
+        await elsewhere.post("/sign-in/passkey", data={"answer": key.use(await halfway(elsewhere, FRED))})
+        form, theirs = await decision(client, request), await decision(elsewhere, request)
+        answer = key.use(await challenge(client, request, form))
+        assert (await decided(elsewhere, request, theirs, answer)).status_code == 403
+    assert await votes(office, request) == []
+
+
+async def test_somebody_elses_passkey_signs_for_nobody_but_them(office: Office) -> None:
+    mine, theirs, request = Authenticator(), Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, mine) as fred, with_passkey(office, FIONA, theirs):
+        form = await decision(fred, request)
+        answer = theirs.use(await challenge(fred, request, form))
+        assert (await decided(fred, request, form, answer)).status_code == 403
+    [found] = await refusals(office, FRED)
+    assert "none of this person's passkeys" in found
+
+
+async def test_an_answer_that_comes_too_late_is_refused(office: Office, owner: psycopg.Connection) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        answer = key.use(await challenge(client, request, form))
+        owner.execute("update passkey_challenges set expires_at = now()")
+        assert (await decided(client, request, form, answer)).status_code == 403
+    assert await votes(office, request) == []
+
+
+@pytest.mark.parametrize("answer", ["x", "{}", '{"credential_id":"AA"}', "[" * 9_000, "null", "\x00"])
+async def test_an_answer_that_is_none_is_refused_in_one_line(office: Office, answer: str) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        await challenge(client, request, form)
+        assert (await decided(client, request, form, answer)).status_code == 403
+    assert await votes(office, request) == []
+
+
+async def test_where_a_passkey_is_demanded_nobody_decides_without_one(office: Office) -> None:
+    request = await irreversible(office)
+    office.app.state.services.passkeys.is_demanded = True
+    async with office.signed_in(FRED) as client:
+        form = await decision(client, request)
+        answer = await decided(client, request, form, "")
+        assert answer.status_code == 403
+        assert "add one under Passkeys" in answer.text
+    assert await votes(office, request) == []
+
+
+async def test_without_a_name_it_fails_closed_and_says_what_to_do(office: Office) -> None:
+    key, request = Authenticator(), await irreversible(office)
+    async with with_passkey(office, FRED, key) as client:
+        office.app.state.services.passkeys.site = None
+        form = await decision(client, request)
+        assert (await decided(client, request, form, "{}")).status_code == 403
+        async with office.visitor() as other:
+            answer = await sign_in(other, FRED)
+            assert (answer.status_code, "COUNTERSIGN_WEB_URL" in answer.text) == (401, True)
+    assert await votes(office, request) == []
