@@ -116,6 +116,8 @@ def agree(report: RunReport, request: StoredRequest, votes: tuple[StoredVote, ..
     counted = Counter(vote.verdict for vote in votes if vote.state == "accepted")
     if counted[Verdict.DENY]:
         assert (report.outcome, request.state, refunds) == (Outcome.ESCALATED, "denied", 0)
+    elif counted[Verdict.HAND_OVER]:
+        assert (report.outcome, request.state, refunds) == (Outcome.ESCALATED, "voided", 0)
     else:
         assert counted[Verdict.APPROVE] == request.requirement.persons
         assert (report.outcome, request.state, refunds) == (Outcome.COMPLETED, "granted", 1)
@@ -126,6 +128,7 @@ LEADS = {
     "a double click and two tabs": [("lena", "approve")] * 4,
     "two people, where one is enough": [("lena", "approve"), ("leo", "approve")],
     "one approves as another denies": [("lena", "approve"), ("leo", "deny")],
+    "one approves as another takes over": [("lena", "approve"), ("leo", "hand_over")],
     "both in two minds": [("lena", "approve"), ("lena", "deny"), ("leo", "deny"), ("leo", "approve")],
 }
 
