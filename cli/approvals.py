@@ -43,6 +43,7 @@ def mount(app: typer.Typer) -> None:
     mount_choices(group)
     mount_accounts(group)
     mount_delegates(group)
+    mount_sign_in(group)
     app.add_typer(group, name="approvals")
 
 

@@ -1,17 +1,14 @@
 """The command line's side of the approvals API: signing in once, keeping the session, errors in one line."""
 
-import json
-import os
+import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import httpx
-import typer
 from pydantic import BaseModel, RootModel
 
 from approvals.api import DecisionReply, RequestReply, SeenReply
-from approvals.api_account import NewToken, RevokeToken, SignedIn, TokenMade
+from approvals.api_account import Me, NewToken, RevokeToken, SignedIn, TokenMade
 from approvals.decide import Decide
 from approvals.delegation_pages import DelegationList
 from approvals.doubts import Closed, ResolveDoubt
@@ -21,6 +18,7 @@ from approvals.standing import DecideStanding
 from approvals.standing_pages import StandingReply
 from approvals.stop_api import OrderReply
 from cli.output import CliError
+from cli.approval_session import SessionFile, problem_of, sign_in_by_password, sign_in_in_browser, unreachable
 from settings import Settings
 from settings.tenants import load_tenants
 from store.api_tokens import ApiToken
@@ -41,15 +39,17 @@ class _Tokens(RootModel[tuple[ApiToken, ...]]):
 class ApprovalsClient:
     """A session of one person with the approvals service.
 
-    Its token is kept in the state folder, readable by the operating system's user alone, and renewed when it is over.
+    Its token is kept in the state folder and renewed when it is over: in the browser, or with COUNTERSIGN_PASSWORD.
     """
 
-    def __init__(self, settings: Settings, who: str | None) -> None:
-        """`who` is `USER` or `TENANT/USER`; None: whoever signed in last."""
+    def __init__(
+        self, settings: Settings, who: str | None, *, tenant: str | None = None, anybody: bool = False
+    ) -> None:
+        """`who` is `USER` or `TENANT/USER`; None: whoever signed in last. `anybody`: whoever signs in now."""
         self._settings = settings
-        self._file = settings.state_dir / "cli-session.json"
-        self._kept = _read(self._file, settings.web_url)
-        self._tenant, self._user = self._identity(who)
+        self._file = SessionFile(settings)
+        self._kept = self._file.read()
+        self._tenant, self._user = self._anybody(tenant) if anybody else self._identity(who, tenant)
         self._http = httpx.Client(base_url=settings.web_url, timeout=_TIMEOUT_S, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -59,6 +59,21 @@ class ApprovalsClient:
         self._http.close()
 
     def list(self, asked: RequestFilter) -> RequestPage:
+    def sign_in(self, *, by_password: bool) -> Me:
+        """Begin a session, whatever was kept, and say whose it is."""
+        before = self._kept
+        self._begin(by_password=by_password)
+        if before:
+            self._send("POST", "/api/sign-out", before.token, None, None)  # one session of ours is enough
+        return self._call("GET", "/api/me", Me)
+
+    def sign_out(self) -> bool:
+        """End the session that is kept; False when none is."""
+        if self._kept:
+            self._send("POST", "/api/sign-out", self._kept.token, None, None)
+        self._file.forget()
+        return self._kept is not None
+
         """A page of requests."""
         return self._call("GET", "/api/approvals", RequestPage, params=asked.model_dump(mode="json"))
 
@@ -116,18 +131,23 @@ class ApprovalsClient:
         """Close a doubt in the ledger."""
         return self._call("POST", f"/api/doubts/{effect_key}/resolution", Closed, body=body)
 
-    def _identity(self, who: str | None) -> tuple[str, str]:
+    def _identity(self, who: str | None, tenant: str | None) -> tuple[str, str]:
         if who is None:
             if not self._kept:
-                raise CliError("say who decides: --as USER (or TENANT/USER). It is remembered afterwards.")
+                raise CliError("say who decides: --as USER (or TENANT/USER), or `countersign approvals sign-in`.")
             return self._kept.tenant, self._kept.username
-        tenant, slash, user = who.rpartition("/")
-        if not slash:
-            known = list(load_tenants(self._settings.tenants_file).tenants)
-            if len(known) > 1:
-                raise CliError(f"there are several tenants ({', '.join(sorted(known))}): say --as TENANT/{user}.")
-            tenant = known[0]
-        return tenant, user.lower()
+        named, _, user = who.rpartition("/")
+        return self._tenant_of(named or tenant, f"--as TENANT/{user}"), user.lower()
+
+    def _anybody(self, tenant: str | None) -> tuple[str, str]:
+        kept = self._kept.tenant if self._kept else None
+        return self._tenant_of(tenant or kept, "--tenant TENANT"), ""
+
+    def _tenant_of(self, named: str | None, remedy: str) -> str:
+        known = sorted(load_tenants(self._settings.tenants_file).tenants)
+        if named is None and len(known) > 1:
+            raise CliError(f"there are several tenants ({', '.join(known)}): say {remedy}.")
+        return named or known[0]
 
     def _call(
         self,
@@ -142,26 +162,32 @@ class ApprovalsClient:
         if answer.status_code == _SIGNED_OUT:
             answer = self._send(method, path, self._token(anew=True), params, body)
         if not answer.is_success:
-            raise CliError(_problem(answer))
+            raise CliError(problem_of(answer))
         return reply.model_validate_json(answer.content)
 
     def _token(self, *, anew: bool) -> str:
         kept = self._kept
-        if kept and not anew and (kept.tenant, kept.username) == (self._tenant, self._user):
+        if kept and not anew and kept.tenant == self._tenant and self._user in ("", kept.username):
             return kept.token
-        password = self._settings.password
-        typed = (
-            password.get_secret_value()
-            if password
-            else typer.prompt(f"Password of {self._user} ({self._tenant})", hide_input=True, err=True)
-        )
-        body = {"tenant": self._tenant, "username": self._user, "password": typed}
-        answer = self._send("POST", "/api/sign-in", "", None, body)
-        if not answer.is_success:
-            raise CliError(_problem(answer))
-        self._kept = SignedIn.model_validate_json(answer.content)
-        _write(self._file, self._settings.web_url, self._kept)
-        return self._kept.token
+        # Nobody at the keyboard: nobody who could open a page or type a password.
+        if not (self._settings.password or sys.stdin.isatty()):
+            raise CliError("sign in first: `countersign approvals sign-in`.")
+        return self._begin(by_password=self._settings.password is not None).token
+
+    def _begin(self, *, by_password: bool) -> SignedIn:
+        if by_password:
+            session = sign_in_by_password(self._settings, self._http, self._tenant, self._user)
+        else:
+            session = sign_in_in_browser(self._settings, self._http, self._tenant)
+        if self._user not in ("", session.username):
+            self._send("POST", "/api/sign-out", session.token, None, None)
+            raise CliError(
+                f"{session.username} let this command line in, not {self._user}. Sign in there as {self._user}, or "
+                f"say --as {session.username}."
+            )
+        self._kept, self._user = session, session.username
+        self._file.write(session)
+        return session
 
     def _send(
         self,
@@ -176,34 +202,4 @@ class ApprovalsClient:
         try:
             return self._http.request(method, path, params=params, json=content, headers=headers)
         except httpx.TransportError as error:
-            raise CliError(
-                f"the approval form at {self._settings.web_url} does not answer ({type(error).__name__}). "
-                "Look at `countersign status`."
-            ) from error
-
-
-def _problem(answer: httpx.Response) -> str:
-    try:
-        found: object = answer.json()
-    except ValueError:
-        found = None
-    text = cast("dict[str, object]", found).get("detail") if isinstance(found, dict) else None
-    return str(text) if text else f"the approval form answered {answer.status_code}. Look at `countersign status`."
-
-
-def _read(file: Path, web_url: str) -> SignedIn | None:
-    try:
-        found = json.loads(file.read_bytes())
-        return SignedIn.model_validate(found["session"]) if found["web_url"] == web_url else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(file: Path, web_url: str, session: SignedIn) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    # Never readable by others, not even for a moment.
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        json.dump({"web_url": web_url, "session": session.model_dump(mode="json")}, stream)
-    new.replace(file)
+            raise unreachable(self._settings, error) from error

@@ -39,7 +39,8 @@ def test_axe_finds_nothing(browser: Browser, site: Settings, scheme: str, viewpo
         probe = context.new_page()
         lists = ("/requests?scope=all", "/requests?state=history", "/requests/batch")
         steps = f"/runs/{request.run_id}/steps"
-        for path in (address, f"{address}/edit", *lists, steps, "/delegations", "/stop", "/sign-in", "/nowhere"):
+        others = ("/delegations", "/sessions", "/device", "/stop", "/sign-in", "/nowhere")
+        for path in (address, f"{address}/edit", *lists, steps, *others):
             probe.goto(site.web_url + path)
             probe.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
             probe.evaluate(axe)

@@ -1,0 +1,143 @@
+"""The command line's session with the approvals service: begun by password or in the browser, kept, ended."""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import cast
+
+import httpx
+import typer
+
+from approvals.api_account import SignedIn
+from approvals.assets import plain
+from approvals.device_api import GRANT_TYPE, DeviceCode, DeviceToken
+from approvals.problems import Problem
+from cli.output import CliError
+from settings import Settings
+from store.accounts import ROLES
+
+__all__ = ["SessionFile", "problem_of", "sign_in_by_password", "sign_in_in_browser", "unreachable"]
+
+_SLOWER_S = 5
+_WAITING = {"authorization_pending": 0, "slow_down": _SLOWER_S}
+
+
+class SessionFile:
+    """Where the session is kept: in the state folder, for the operating system's user alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._file = settings.state_dir / "cli-session.json"
+        self._web_url = settings.web_url
+
+    def read(self) -> SignedIn | None:
+        """The session with this installation, if one was kept."""
+        try:
+            found = json.loads(self._file.read_bytes())
+            return SignedIn.model_validate(found["session"]) if found["web_url"] == self._web_url else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, session: SignedIn) -> None:
+        """Keep it instead of any other."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        new = self._file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        # Never readable by others, not even for a moment.
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump({"web_url": self._web_url, "session": session.model_dump(mode="json")}, stream)
+        new.replace(self._file)
+
+    def forget(self) -> None:
+        """Keep none."""
+        self._file.unlink(missing_ok=True)
+
+
+def sign_in_by_password(settings: Settings, http: httpx.Client, tenant: str, user: str) -> SignedIn:
+    """A session of somebody with a local account. The password comes from the settings, or is asked for."""
+    password = settings.password
+    typed = (
+        password.get_secret_value()
+        if password
+        else typer.prompt(f"Password of {user} ({tenant})", hide_input=True, err=True)
+    )
+    answer = _post(settings, http, "/api/sign-in", json={"tenant": tenant, "username": user, "password": typed})
+    if not answer.is_success:
+        raise CliError(problem_of(answer))
+    return SignedIn.model_validate_json(answer.content)
+
+
+def sign_in_in_browser(
+    settings: Settings, http: httpx.Client, tenant: str, *, pause: Callable[[float], None] = time.sleep
+) -> SignedIn:
+    """A session of whoever lets this command line in, by whatever way they sign in there (RFC 8628)."""
+    form = {"client_id": f"countersign command line at {_here()}", "scope": " ".join(ROLES), "tenant": tenant}
+    answer = _post(settings, http, "/api/device/code", data=form)
+    if not answer.is_success:
+        raise CliError(problem_of(answer))
+    asked = DeviceCode.model_validate_json(answer.content)
+    sys.stderr.write(
+        f"Open {asked.verification_uri_complete}\n"
+        f"and let this command line in. The page must show the code {asked.user_code}.\n"
+        f"Waiting, {asked.expires_in // 60} minutes at most…\n"
+    )
+    sys.stderr.flush()
+    interval_s = asked.interval
+    poll = {"grant_type": GRANT_TYPE, "device_code": asked.device_code, "client_id": form["client_id"]}
+    while True:
+        pause(interval_s)
+        answer = _post(settings, http, "/api/device/token", data=poll)
+        if answer.is_success:
+            given = DeviceToken.model_validate_json(answer.content)
+            return SignedIn(
+                token=given.access_token, tenant=given.tenant, username=given.username, display_name=given.display_name
+            )
+        error = _code_of(answer)
+        if error not in _WAITING:
+            raise CliError(f"not signed in: {problem_of(answer)}")
+        interval_s += _WAITING[error]
+
+
+def problem_of(answer: httpx.Response) -> str:
+    """What an answer that is no success says, in one line."""
+    try:
+        found: object = answer.json()
+    except ValueError:
+        found = None
+    text = cast("dict[str, object]", found).get("detail") if isinstance(found, dict) else None
+    return str(text) if text else f"the approval form answered {answer.status_code}. Look at `countersign status`."
+
+
+def _code_of(answer: httpx.Response) -> str:
+    try:
+        return Problem.model_validate_json(answer.content).error or ""
+    except ValueError:
+        return ""
+
+
+def _here() -> str:
+    return plain(socket.gethostname())[:40] or "a computer without a name"
+
+
+def _post(
+    settings: Settings,
+    http: httpx.Client,
+    path: str,
+    *,
+    json: dict[str, str] | None = None,
+    data: dict[str, str] | None = None,
+) -> httpx.Response:
+    try:
+        return http.post(path, json=json, data=data)
+    except httpx.TransportError as error:
+        raise unreachable(settings, error) from error
+
+
+def unreachable(settings: Settings, error: httpx.TransportError) -> CliError:
+    """What to say when nobody answers."""
+    return CliError(
+        f"the approval form at {settings.web_url} does not answer ({type(error).__name__}). "
+        "Look at `countersign status`."
+    )
