@@ -19,6 +19,7 @@ from approvals.words import DID, ORIGINS, REFUSALS, TIERS, amount, duration, req
 from cli.approval_accounts import mount_accounts
 from cli.approval_choices import mount_choices
 from cli.approval_lists import STATE_COLOURS, AsOption, mount_lists
+from cli.approval_sign_in import mount_sign_in
 from cli.approvals_client import ApprovalsClient
 from cli.delegates import mount_delegates
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
