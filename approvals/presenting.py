@@ -26,6 +26,7 @@ from contracts.vote import Verdict
 from policy.votes import SIGN_IN_TIER_4_S
 from store.approval_lists import RequestLine
 from store.approvals import StoredRequest
+from store.endings import Ending
 from store.vote_lists import DecisionLine
 from store.votes import StoredVote
 
@@ -38,6 +39,7 @@ __all__ = [
     "headline",
     "inbox_line",
     "present",
+    "state_words",
 ]
 
 _SOON_S = 3_600
@@ -198,6 +200,14 @@ def decision_line(line: DecisionLine, *, now: datetime) -> DecisionShown:
         at=at(line.cast_at),
         problem=REFUSALS[line.refusal] if line.refusal else "",
     )
+
+
+def state_words(state: str, ending: Ending | None) -> str:
+    """Where a request stands, in a word or three: of a void one, what made it so."""
+    if ending is None or ending.how == "changed":
+        return state
+    did = {"edit": "edited", "ask": "asked back", "hand_over": "handed over", "test": "test request"}[ending.how]
+    return f"{did} by {ending.display_name}" if ending.display_name else did
 
 
 def headline(description: str, tool: str) -> str:

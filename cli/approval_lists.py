@@ -8,7 +8,7 @@ from rich.text import Text
 
 from approvals.assets import plain
 from approvals.list_filters import DecisionFilter, RequestFilter
-from approvals.presenting import decision_line, inbox_line
+from approvals.presenting import decision_line, inbox_line, state_words
 from cli.approvals_client import ApprovalsClient
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from contracts.vote import Verdict
@@ -78,7 +78,7 @@ def list_approvals(  # noqa: PLR0913, PLR0917 - Typer makes an option of each pa
                 plain(row.line.resource_id),
                 plain(row.amount),
                 str(row.tier.number),
-                Text(row.state, STATE_COLOURS[row.state]),
+                Text(plain(state_words(row.state, row.line.ending)), STATE_COLOURS[row.state]),
                 Text(row.due, "red" if row.is_overdue else "") if row.state == "open" else "",
                 row.deadline.left if row.state == "open" else "",
                 f"{row.requirement}, {row.people_left} to go" if row.state == "open" else "",
@@ -128,7 +128,7 @@ def list_decisions(
                 plain(row.line.resource_id),
                 plain(row.amount),
                 row.line.answer,
-                Text(row.line.state, STATE_COLOURS[row.line.state]),
+                Text(plain(state_words(row.line.state, row.line.ending)), STATE_COLOURS[row.line.state]),
                 row.line.request_id,
                 plain(row.line.reason),
             )

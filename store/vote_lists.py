@@ -10,6 +10,7 @@ from pydantic import Field
 from contracts.base import Record
 from contracts.vote import Verdict, VoteRefusal
 from store.approval_lists import MAX_PAGE
+from store.endings import ENDING, Ending
 from store.list_cursors import page_of, read_cursor
 
 __all__ = ["DecisionLine", "DecisionPage", "DecisionQuery", "list_decisions"]
@@ -41,6 +42,8 @@ class DecisionLine(Record):
     currency: str | None
     state: Literal["open", "granted", "denied", "expired", "voided"]
     """What became of the request."""
+    ending: Ending | None = None
+    """Of a void one."""
 
 
 class DecisionQuery(Record):
@@ -67,7 +70,8 @@ class DecisionPage(Record):
 
 
 # The votes of the page first, then their requests: each one found by its key.
-_PAGE: LiteralString = """
+_PAGE: LiteralString = (
+    """
     with page as materialized (
         select v.* from votes v where v.tenant = %(tenant)s {where} order by v.cast_at {way}, v.decision_id {way}
         limit %(rows)s
@@ -75,10 +79,14 @@ _PAGE: LiteralString = """
     select v.decision_id, v.person, v.display_name, v.verdict, v.reason, v.state as answer,
         nullif(v.refusal, '') as refusal, v.cast_at, r.request_id, r.run_id, r.agent, r.tool, r.tier, r.resource_type,
         r.resource_id, r.money_minor, r.currency,
-        case when r.state = 'open' and r.expires_at <= now() then 'expired' else r.state end as state
+        case when r.state = 'open' and r.expires_at <= now() then 'expired' else r.state end as state,
+    """  # noqa: S608 - of constants alone
+    + ENDING
+    + """
     from page v join approval_requests r on r.tenant = v.tenant and r.request_id = v.request_id
     order by v.cast_at {way}, v.decision_id {way}
 """
+)
 
 
 async def list_decisions(cursor: AsyncCursor[DictRow], tenant: str, query: DecisionQuery) -> DecisionPage:

@@ -45,7 +45,8 @@ begin
             select terms_of(concat_ws(' ', a.request_id, a.run_id, a.agent, a.tool, a.resource_id,
                 v.shown ->> 'on_behalf_of', regexp_replace(split_part(v.shown ->> 'asked_by', ' started by ', 2),
                     '\m(about|from)\M', ' ', 'g'))) as term
-            union select 'group:' || unnest(a.groups)) t
+            union select 'group:' || unnest(a.groups)
+            union select '!' || lower(jsonb_array_elements_text(a.interested::jsonb))) t
         on conflict do nothing;
     return null;
 end $$;

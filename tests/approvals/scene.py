@@ -183,6 +183,7 @@ async def ask(
     times: ApprovalTimes | Moments | None = None,
     choices: tuple[Verdict, ...] = tuple(Verdict),
     editors: tuple[str, ...] = (),
+    visit: int = 1,
     **changes: Any,  # noqa: ANN401 - any field of the view
 ) -> StoredRequest:
     """Open a request of its own run, as the run's activity does."""
@@ -208,5 +209,5 @@ async def ask(
     async with database.tenant(view.tenant) as cursor:
         await keep_schema(cursor, view.tenant, SOME_DIGEST, ARGUMENTS)
         return await open_request(
-            cursor, basis=basis, view=view, visit=1, interested=interested, times=times or ApprovalTimes()
+            cursor, basis=basis, view=view, visit=visit, interested=interested, times=times or ApprovalTimes()
         )

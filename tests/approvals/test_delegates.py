@@ -109,7 +109,10 @@ async def test_a_delegate_decides_in_another_name_and_signs_with_their_own(offic
     assert (vote.subject, vote.groups, vote.delegated.approver) == ("dan", ("support-leads",), "lena")
     async with office.signed_in(LENA) as client:
         seen = (await client.get(f"/requests/{request.request_id}")).text
+        inbox = (await client.get("/requests")).text
     assert "has decided for you" in seen
+    assert "Nothing waits for you." in inbox
+    assert re.findall(r'class="count">([^<]+)<', inbox) == ["0", "1", "1"]
     assert 'value="approve"' not in seen
 
 
