@@ -98,7 +98,8 @@ class CedarPolicy:
         return any(key in _ARITHMETIC for key in _operators(self.body.get("conditions", [])))
 
 
-def cedar_policies(text: str) -> list[CedarPolicy | CedarSyntax]:
+@lru_cache(maxsize=256)
+def cedar_policies(text: str) -> tuple[CedarPolicy | CedarSyntax, ...]:
     """Every policy of a text, in order; each is parsed by itself, so one mistake hides no other."""
     found: list[CedarPolicy | CedarSyntax] = []
     for line, part in _split(text):
@@ -106,7 +107,7 @@ def cedar_policies(text: str) -> list[CedarPolicy | CedarSyntax]:
         if mistake:
             found.append(CedarSyntax(line, mistake))
         found += [_policy(line, body, part) for body in bodies]
-    return found
+    return tuple(found)
 
 
 @lru_cache(maxsize=8_192)

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import cast
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from contracts.base import JsonObject
 from contracts.tool import Tier, Tool
@@ -84,7 +85,7 @@ def cedar_schema(tools: Iterable[Tool]) -> str:
             msg = f"{tool.name}: the resource type {tool.resource_type} is taken; name another, such as Order"
             raise SchemaError(msg)
         # One folder may import another's tool: that is the same function. Policy knows a tool by its name alone.
-        if by_name.setdefault(tool.name, tool).args_model.model_json_schema() != tool.args_model.model_json_schema():
+        if _json_schema(by_name.setdefault(tool.name, tool).args_model) != _json_schema(tool.args_model):
             msg = f"{tool.name}: two tools with different arguments have this name; rename one"
             raise SchemaError(msg)
     ordered = [by_name[name] for name in sorted(by_name)]
@@ -112,8 +113,13 @@ def _without_null(value: JsonValue) -> JsonValue:
     return value
 
 
+@lru_cache(maxsize=1_024)
+def _json_schema(model: type[BaseModel]) -> JsonObject:
+    return cast("JsonObject", model.model_json_schema())
+
+
 def _action(tool: Tool) -> str:
-    schema = cast("JsonObject", tool.args_model.model_json_schema())
+    schema = _json_schema(tool.args_model)
     arguments = _Arguments(tool, cast("JsonObject", schema.get("$defs", {}))).record(schema, "args", ())
     names = cast("dict[str, object]", schema.get("properties", {}))
     provenance = "{ " + ", ".join(f"{_quoted(name)}?: String" for name in sorted(names)) + " }"
