@@ -105,7 +105,9 @@ async def api_sign_in(services: Parts, request: Request, body: SignIn) -> Signed
         raise HTTPException(429 if account == TOO_MANY else 401, account)
     if await has_passkeys(services, account):
         raise HTTPException(
-            403, f"A password is not enough: you have a passkey. Sign in at {services.passkeys.web_url}/sign-in."
+            403,
+            "A password is not enough: you have a passkey. Sign in by browser: `countersign approvals sign-in`, or let "
+            f"another program in at {services.passkeys.web_url}/device.",
         )
     begun = Begun(address=address_of(request), front_end="the API, with a password")
     token = await services.desk.start(account, begun)

@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
+from cli.approval_passkeys import mount_passkeys
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from settings import Settings
 from settings.load import load_settings
@@ -39,6 +40,7 @@ def mount_accounts(group: typer.Typer) -> None:
     accounts.command("disable")(disable)
     accounts.command("link")(link)
     accounts.command("role")(role)
+    mount_passkeys(accounts)
     group.add_typer(accounts, name="account")
 
 

@@ -19,6 +19,7 @@ from approvals.words import DID, ORIGINS, REFUSALS, TIERS, amount, duration, req
 from cli.approval_accounts import mount_accounts
 from cli.approval_choices import mount_choices
 from cli.approval_lists import STATE_COLOURS, AsOption, mount_lists
+from cli.approval_passkeys import mount_assertions
 from cli.approval_sign_in import mount_sign_in
 from cli.approvals_client import ApprovalsClient
 from cli.delegates import mount_delegates
@@ -42,9 +43,10 @@ def mount(app: typer.Typer) -> None:
     group.command("approve")(approve)
     group.command("deny")(deny)
     mount_choices(group)
-    mount_accounts(group)
-    mount_delegates(group)
     mount_sign_in(group)
+    mount_accounts(group)
+    mount_assertions(group)
+    mount_delegates(group)
     app.add_typer(group, name="approvals")
 
 

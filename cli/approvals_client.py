@@ -14,11 +14,12 @@ from approvals.delegation_pages import DelegationList
 from approvals.doubts import Closed, ResolveDoubt
 from approvals.list_filters import DecisionFilter, RequestFilter
 from approvals.operate import GiveOrder
+from approvals.passkey_pages import AssertionsReply
 from approvals.standing import DecideStanding
 from approvals.standing_pages import StandingReply
 from approvals.stop_api import OrderReply
-from cli.output import CliError
 from cli.approval_session import SessionFile, problem_of, sign_in_by_password, sign_in_in_browser, unreachable
+from cli.output import CliError
 from settings import Settings
 from settings.tenants import load_tenants
 from store.api_tokens import ApiToken
@@ -58,7 +59,6 @@ class ApprovalsClient:
     def __exit__(self, *_exc: object) -> None:
         self._http.close()
 
-    def list(self, asked: RequestFilter) -> RequestPage:
     def sign_in(self, *, by_password: bool) -> Me:
         """Begin a session, whatever was kept, and say whose it is."""
         before = self._kept
@@ -74,6 +74,7 @@ class ApprovalsClient:
         self._file.forget()
         return self._kept is not None
 
+    def list(self, asked: RequestFilter) -> RequestPage:
         """A page of requests."""
         return self._call("GET", "/api/approvals", RequestPage, params=asked.model_dump(mode="json"))
 
@@ -100,6 +101,10 @@ class ApprovalsClient:
     def seen(self, request_id: str) -> SeenReply:
         """The pages on which people decided in a browser."""
         return self._call("GET", f"/api/approvals/{request_id}/seen", SeenReply)
+
+    def assertions(self, request_id: str) -> AssertionsReply:
+        """What approvers signed with their passkeys."""
+        return self._call("GET", f"/api/approvals/{request_id}/assertions", AssertionsReply)
 
     def decide(self, request_id: str, decision: Decide) -> DecisionReply:
         """Decide what the digest says."""

@@ -8,6 +8,7 @@ from psycopg.rows import DictRow
 
 from contracts.base import Record
 from contracts.canonical import opaque_id
+from store.sessions import end_sessions_of
 
 __all__ = [
     "MAX_PASSKEYS",
@@ -158,7 +159,10 @@ async def add_passkey(cursor: Cursor, tenant: str, username: str, name: str, new
 async def remove_passkey(
     cursor: Cursor, tenant: str, username: str, passkey_id: str, *, by: str, reason: str, lost: bool = False
 ) -> Passkey | None:
-    """Let a passkey of the account sign nothing any more; None: it has no such one. `lost`: nor hold what it signed."""
+    """Let a passkey of the account sign nothing any more; None: it has no such one.
+
+    `lost`: what it signed and has not been used is void, and the account's sessions end.
+    """
     await cursor.execute(
         """update passkeys set removed_at = now(), lost = %s
            where tenant = %s and username = %s and passkey_id = %s and removed_at is null returning *""",
@@ -168,6 +172,8 @@ async def remove_passkey(
     if row is None:
         return None
     await note_event(cursor, tenant, username, "remove", by=by, passkey_id=passkey_id, detail=reason)
+    if lost:
+        await end_sessions_of(cursor, tenant, username)
     return Passkey.model_validate(row)
 
 

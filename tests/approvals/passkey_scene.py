@@ -18,7 +18,16 @@ from tests.approvals.conftest import Office, form_on, sign_in
 from tests.approvals.scene import TENANT, TWO_FINANCE, Person, ask
 
 __all__ = [
-    "REASON", "challenge", "decided", "decision", "halfway", "irreversible", "refusals", "registered", "votes",
+    "REASON",
+    "arm",
+    "challenge",
+    "decided",
+    "decision",
+    "halfway",
+    "irreversible",
+    "refusals",
+    "registered",
+    "votes",
     "with_passkey",
 ]  # fmt: skip
 
@@ -45,10 +54,15 @@ async def halfway(client: httpx.AsyncClient, who: Person) -> dict[str, Any]:
 async def with_passkey(office: Office, who: Person, key: Authenticator) -> AsyncGenerator[httpx.AsyncClient]:
     """Signed in by password, then given a passkey, then signed in with it."""
     async with office.signed_in(who) as client:
-        assert (await registered(client, key)).status_code == 303
-        answer = await client.post("/sign-in/passkey", data={"answer": key.use(await halfway(client, who))})
-        assert answer.status_code == 303, answer.text
+        await arm(client, who, key)
         yield client
+
+
+async def arm(client: httpx.AsyncClient, who: Person, key: Authenticator) -> None:
+    """Give somebody who is signed in by password a passkey, and sign them in with it."""
+    assert (await registered(client, key)).status_code == 303
+    answer = await client.post("/sign-in/passkey", data={"answer": key.use(await halfway(client, who))})
+    assert answer.status_code == 303, answer.text
 
 
 async def decision(client: httpx.AsyncClient, request: StoredRequest, **changes: str) -> dict[str, str]:

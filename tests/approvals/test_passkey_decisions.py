@@ -3,14 +3,19 @@
 import psycopg
 import pytest
 
+from activities.grants import Counted, count_votes
+from contracts.decision import GroupCount, Requirement
 from contracts.passkey import Assertion
-from contracts.vote import SignedVote
+from contracts.vote import SignedVote, Vote
 from policy.passkeys import evidence_problem
 from policy.votes import read_vote
+from store.approvals import StoredRequest
+from store.passkeys import passkeys_of, remove_passkey
 from tests.approvals.authenticator import Authenticator
 from tests.approvals.conftest import Office, sign_in
 from tests.approvals.passkey_scene import (
     REASON,
+    arm,
     challenge,
     decided,
     decision,
@@ -20,7 +25,7 @@ from tests.approvals.passkey_scene import (
     votes,
     with_passkey,
 )
-from tests.approvals.scene import FIONA, FRED, TWO_FINANCE, ask
+from tests.approvals.scene import FIONA, FRED, TENANT, TWO_FINANCE, ask
 
 pytestmark = pytest.mark.req("A4")
 
@@ -180,3 +185,65 @@ async def test_without_a_name_it_fails_closed_and_says_what_to_do(office: Office
             answer = await sign_in(other, FRED)
             assert (answer.status_code, "COUNTERSIGN_WEB_URL" in answer.text) == (401, True)
     assert await votes(office, request) == []
+
+
+ONE_OF_FINANCE = Requirement(id="one-finance", needs=(GroupCount(group="finance", count=1),))
+
+
+async def used(office: Office, request: StoredRequest, vote: Vote) -> Counted | str:
+    """What the gate says of a grant with this vote, signed by whoever holds the vote key."""
+    signer = office.app.state.services.signer
+    async with office.db.tenant(TENANT) as cursor:
+        return await count_votes(
+            cursor, [signer.sign(vote)], opened=request.opened(), keys=signer.public_keys, tenant=TENANT,
+            run_id=request.run_id, interested=(), now_s=vote.voted_at,
+        )  # fmt: skip
+
+
+async def test_the_gate_asks_for_the_evidence_again(office: Office, owner: psycopg.Connection) -> None:
+    key, request = Authenticator(), await ask(office.db, tier=4, requirement=ONE_OF_FINANCE)
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        assert (await decided(client, request, form, key.use(await challenge(client, request, form)))).is_redirect
+    [vote] = await votes(office, request)
+    assert isinstance(await used(office, request, vote), Counted)
+    bare = vote.model_copy(update={"assertion": None})
+    assert await used(office, request, bare) == "a vote lacks the passkey of its person"
+    other = vote.model_copy(update={"reason": "Something else was decided."})
+    assert await used(office, request, other) == (
+        "what the passkey of a vote signed does not hold: another decision was signed"
+    )
+    elsewhere = vote.model_copy(update={"decision_id": "dec-" + "a" * 26})
+    assert await used(office, request, elsewhere) == "what the passkey of a vote signed is not there"
+    owner.execute("update passkeys set public_key = 'x'")
+    assert await used(office, request, vote) == "the passkey of a vote is not its person's"
+    owner.execute("update passkeys set rp_id = 'x'")
+    assert await used(office, request, vote) == "the passkey of a vote is not its person's"
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_what_a_lost_passkey_signed_is_void_and_what_a_removed_one_signed_stands(
+    office: Office, *, lost: bool
+) -> None:
+    key, request = Authenticator(), await ask(office.db, tier=4, requirement=ONE_OF_FINANCE)
+    async with with_passkey(office, FRED, key) as client:
+        form = await decision(client, request)
+        assert (await decided(client, request, form, key.use(await challenge(client, request, form)))).is_redirect
+        async with office.db.tenant(TENANT) as cursor:
+            [found] = await passkeys_of(cursor, TENANT, "fred")
+            await remove_passkey(cursor, TENANT, "fred", found.passkey_id, by="operator", reason="Lost.", lost=lost)
+        assert (await client.get("/requests")).status_code == (303 if lost else 200)
+    [vote] = await votes(office, request)
+    assert isinstance(await used(office, request, vote), str) is lost
+
+
+async def test_votes_from_before_a_passkey_count_without_it(office: Office) -> None:
+    request = await ask(office.db, tier=4, requirement=ONE_OF_FINANCE)
+    async with office.signed_in(FRED) as client:
+        form = await decision(client, request)
+        assert (await decided(client, request, form, "")).is_redirect
+        [vote] = await votes(office, request)
+        await arm(client, FRED, Authenticator())
+    assert isinstance(await used(office, request, vote.model_copy(update={"voted_at": vote.voted_at - 1})), Counted)
+    later = vote.model_copy(update={"voted_at": vote.voted_at + 30})
+    assert await used(office, request, later) == "a vote lacks the passkey of its person"

@@ -77,7 +77,7 @@ def test_a_passkey_from_the_first_day_to_the_last(browser: Browser, site: Settin
     page.goto(at_name(site, "/passkeys"))
     page.get_by_text("Remove…").click()
     expect(page.get_by_text("It is your last one")).to_be_visible()
-    page.get_by_role("button", name="Remove work laptop").click()
+    page.get_by_role("button", name="Remove this passkey").click()
     expect(page.get_by_text("You have none")).to_be_visible()
     assert problems == []  # nothing was blocked: no script but ours, no markup made of text
 
