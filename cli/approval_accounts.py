@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from cli.approval_passkeys import mount_passkeys
+from cli.asking import password_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from settings import Settings
 from settings.load import load_settings
@@ -68,14 +69,7 @@ def add(
     except ValidationError as error:
         first = error.errors()[0]
         raise CliError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}.") from None
-    password = settings.password
-    typed: str = (
-        password.get_secret_value()
-        if password
-        else typer.prompt(
-            f"Password ({MIN_CHARACTERS} characters or more)", hide_input=True, confirmation_prompt=True, err=True
-        )
-    )
+    typed = password_of(settings, f"Password ({MIN_CHARACTERS} characters or more)", twice=True)
     try:
         added = asyncio.run(_add(settings, new, typed))
     except ValueError as error:

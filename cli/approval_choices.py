@@ -11,6 +11,7 @@ from approvals.api import DecisionReply, RequestReply
 from approvals.assets import plain
 from approvals.decide import Decide
 from cli.approvals_client import ApprovalsClient
+from cli.asking import agrees
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from contracts.base import JsonObject
 from contracts.vote import Verdict
@@ -53,7 +54,7 @@ def edit(
         after = {**before, **_changed(before, changes)}
         if not yes:
             _print_change(before, after)
-            if not typer.confirm("\nAsk again with exactly this?", err=True):
+            if not agrees("\nAsk again with exactly this?", "--yes sends it without asking."):
                 say("nothing was changed")
                 return Exit.BAD
         return _send(client, request, Verdict.EDIT, reason, digest, of, arguments=after, as_json=as_json)

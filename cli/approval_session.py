@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import cast
 
 import httpx
-import typer
 
 from approvals.api_account import SignedIn
 from approvals.assets import plain
 from approvals.device_api import GRANT_TYPE, DeviceCode, DeviceToken
 from approvals.problems import Problem
+from cli.asking import password_of
 from cli.output import CliError
 from settings import Settings
 from store.accounts import ROLES
@@ -57,12 +57,7 @@ class SessionFile:
 
 def sign_in_by_password(settings: Settings, http: httpx.Client, tenant: str, user: str) -> SignedIn:
     """A session of somebody with a local account. The password comes from the settings, or is asked for."""
-    password = settings.password
-    typed = (
-        password.get_secret_value()
-        if password
-        else typer.prompt(f"Password of {user} ({tenant})", hide_input=True, err=True)
-    )
+    typed = password_of(settings, f"Password of {user} ({tenant})")
     answer = _post(settings, http, "/api/sign-in", json={"tenant": tenant, "username": user, "password": typed})
     if not answer.is_success:
         raise CliError(problem_of(answer))

@@ -22,6 +22,7 @@ from cli.approval_lists import STATE_COLOURS, AsOption, mount_lists
 from cli.approval_passkeys import mount_assertions
 from cli.approval_sign_in import mount_sign_in
 from cli.approvals_client import ApprovalsClient
+from cli.asking import agrees
 from cli.delegates import mount_delegates
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from contracts.approval import ApprovalView
@@ -125,7 +126,7 @@ def _decide(request_id: str, who: str | None, said: Said, *, yes: bool, as_json:
         request = client.show(request_id)
         if not yes:
             _print_request(request)
-            if not typer.confirm("\nApprove exactly this?", err=True):
+            if not agrees("\nApprove exactly this?", "--yes approves without asking."):
                 say("nothing was decided")
                 return Exit.BAD
         try:

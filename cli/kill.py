@@ -13,6 +13,7 @@ from rich.text import Text
 from approvals.assets import plain
 from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
 from cli.kill_drill import drill_command
+from cli.kill_targets import misses
 from cli.operators import AsOption, ReasonOption, reason_of, sign_in, store_of, tenant_of, unreachable
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from contracts.base import Record
@@ -78,20 +79,31 @@ def _throw(scope: SwitchScope, target: str, who: str, reason: str, *, as_json: b
     asked = ThrowSwitch(scope=scope, target=target, reason=reason_of(reason))
     operator = sign_in(settings, who, "kill")
 
-    async def act() -> tuple[Thrown | Refused, tuple[SwitchShown, ...]]:
+    async def act() -> tuple[Thrown | Refused, tuple[SwitchShown, ...], str]:
         async with store_of(settings) as store:
             thrown = await throw(
                 store, load_tenants(settings.tenants_file), tenant=operator.tenant, by=operator.username, asked=asked
             )
-            return thrown, await show(store, operator.tenant)
+            # Looked up afterwards: nothing may come between an operator and the switch.
+            shown = await show(store, operator.tenant)
+            return thrown, shown, await misses(settings, store, operator.tenant, scope, target)
 
-    thrown, shown = _run(act)
+    thrown, shown, instead = _run(act)
     if isinstance(thrown, Refused):
         raise CliError(thrown.why)
+    words = f"{scope} {target}".strip()
     if as_json:
         print_json(thrown)
-        return Exit.OK
-    words = f"{scope} {target}".strip()
+    else:
+        _tell(words, thrown, shown, who)
+    if instead:
+        raise CliError(
+            f"the switch is on, but nobody here knows {words}: look for a typing error; {instead}.", Exit.BAD
+        )
+    return Exit.OK
+
+
+def _tell(words: str, thrown: Thrown, shown: tuple[SwitchShown, ...], who: str) -> None:
     if thrown.fresh:
         say(f"{words} is stopped: switch {thrown.switch_id}. Nothing is admitted any more; credentials are revoked.")
     else:
@@ -100,7 +112,6 @@ def _throw(scope: SwitchScope, target: str, who: str, reason: str, *, as_json: b
         if item.switch.switch_id == thrown.switch_id:
             _print_receipts(item)
     say(f'When it is safe: countersign kill release {thrown.switch_id} --as {who} --reason "…"')
-    return Exit.OK
 
 
 def list_(

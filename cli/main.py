@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from cli.output import CliError, Exit, fail
 from settings import SettingsError
@@ -91,6 +92,7 @@ def run(arguments: list[str]) -> int:
     """Run a command. Returns its exit code; every error is one line on stderr."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     command = typer.main.get_command(build(verb))
+    _say_whole_sentences(command)
     try:
         result: object = command.main(args=arguments, prog_name="countersign", standalone_mode=False)
     except SystemExit:
@@ -99,6 +101,14 @@ def run(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a person reads one line, not a traceback
         return _explain(error, debug=_DEBUG in arguments)
     return result if isinstance(result, int) else Exit.OK
+
+
+def _say_whole_sentences(command: object) -> None:
+    """Let listings of commands show the first sentence of each, folded: typer would cut it off at the line's end."""
+    for one in command.commands.values() if isinstance(command, TyperGroup) else ():
+        sentence, _, _ = " ".join((one.help or "").split("\n\n")[0].split()).partition(". ")
+        one.short_help = f"{sentence.rstrip('.')}."
+        _say_whole_sentences(one)
 
 
 def _explain(error: BaseException, *, debug: bool) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.asking import password_of
 from cli.output import CliError, Exit
 from contracts.base import Record
 from settings import Settings
@@ -50,8 +51,7 @@ def sign_in(settings: Settings, who: str, *roles: Role) -> Operator:
     """
     tenant, slash, user = who.rpartition("/")
     tenant = tenant_of(settings, tenant if slash else None)
-    password = settings.password
-    typed: str = password.get_secret_value() if password else typer.prompt("Password", hide_input=True, err=True)
+    typed = password_of(settings, f"Password of {user} ({tenant})")
     account = asyncio.run(_authenticated(settings, tenant, user, typed))
     if account is None:
         raise CliError(f"{tenant}/{user} cannot sign in with this password.", Exit.BAD)
@@ -69,7 +69,7 @@ def sign_in(settings: Settings, who: str, *roles: Role) -> Operator:
 def reason_of(reason: str) -> str:
     """The reason, checked. Raises CliError: it says nothing."""
     if len(reason.strip()) < _MIN_REASON:
-        raise CliError("say why, with --reason; it is recorded.")
+        raise CliError(f"say why in at least {_MIN_REASON} characters, with --reason; it is recorded.")
     return reason.strip()[:2_000]
 
 

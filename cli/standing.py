@@ -12,6 +12,7 @@ from approvals.standing import DecideStanding, ProposeStanding, propose_like
 from approvals.standing_words import StandingView, minor_of, money_of, standing_view, suggested_bound, typed_value
 from approvals.words import amount, at
 from cli.approvals_client import ApprovalsClient
+from cli.asking import agrees
 from cli.operators import AsOption, Operator, ReasonOption, TenantOption, sign_in, store_of, tenant_of, unreachable
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from contracts.approval import ApprovalView
@@ -205,7 +206,7 @@ def _decide(
         found = client.show_standing(standing)
         if not yes:
             _tell(found.view, found.uses)
-            if not typer.confirm("\nApprove all uses of exactly this?", err=True):
+            if not agrees("\nApprove all uses of exactly this?", "--yes approves without asking."):
                 say("nothing was decided")
                 return Exit.BAD
         try:

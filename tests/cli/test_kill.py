@@ -51,10 +51,11 @@ def test_each_scope_is_stopped_and_listed_and_one_is_released(
         ("tenant",),
         ("agent", "support_refund"),
         ("tool", "payments.issue_refund"),
-        ("run", run_id),
     ):
         assert run(["kill", *words, *BY, *WHY, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["fresh"]
+    assert run(["kill", "run", run_id, *BY, *WHY, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["fresh"]
     assert on(settings) == [
         f"run {run_id} oncall", "tool payments.issue_refund oncall", "agent support_refund oncall",
         "tenant * oncall", "global * oncall",
@@ -69,6 +70,26 @@ def test_each_scope_is_stopped_and_listed_and_one_is_released(
     assert run(["kill", "list", "--released", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [one["switch"]["released_reason"] for one in listed["released"]] == ["a wrong report"]
+
+
+@pytest.mark.req("H8")
+@pytest.mark.parametrize(
+    ("scope", "name", "instead"),
+    [
+        ("agent", "suport_refund", "agents here: support_refund, support_refund_undo."),
+        ("tool", "payments.isue_refund", "payments.issue_refund"),
+        ("run", "run-" + "a" * 26, "countersign runs list"),
+    ],
+)
+def test_a_misspelt_name_is_stopped_and_said_to_stop_nothing(
+    settings: Settings, scope: str, name: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["kill", scope, name, *BY, *WHY]) == 1
+    said = capsys.readouterr()
+    assert "kill release 1" in said.out
+    assert f"nobody here knows {scope} {name}" in said.err
+    assert instead in said.err
+    assert on(settings) == [f"{scope} {name} oncall"]
 
 
 @pytest.mark.req("I9")

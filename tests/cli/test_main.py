@@ -76,6 +76,13 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert done.stdout.startswith("COUNTERSIGN_STATE_DIR")
 
 
+def test_listings_of_commands_hold_whole_sentences() -> None:
+    for group in ((), ("approvals",), ("agent",), ("runs",)):
+        listing = countersign(*group, "--help").stdout.partition("Commands:")[2]
+        assert listing.count("\n") > 3
+        assert "..." not in listing
+
+
 def test_each_group_adds_the_verbs_that_it_is_listed_with() -> None:
     for module, verbs in GROUPS.items():
         app = build(verbs[0])
