@@ -20,6 +20,8 @@ class NoticeKind(StrEnum):
     """Nobody of those who were asked has decided: others may now."""
     EXPIRED = "expired"
     """Nobody decided in time; the run ended safely."""
+    PASSKEYS = "passkeys"
+    """A passkey of the person's own account was added or removed. Not about a request."""
 
 
 class SendNotices(Record):

@@ -19,7 +19,7 @@ Sender = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f<>]{0,80}<?[^\s@<>,;:\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}>?$")
 ]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]{1,400}$")]
-Notice = Literal["requested", "reminder", "escalated", "expired"]
+Notice = Literal["requested", "reminder", "escalated", "expired", "passkeys"]
 
 
 class _Part(BaseModel):
@@ -58,8 +58,8 @@ class _Channel(_Part):
     """Requests that these groups can decide; empty, as `people` too: all."""
     people: tuple[Account, ...] = Field(default=(), max_length=50)
     """Accounts: requests that they may decide as delegates at the time, whatever their own groups are."""
-    notices: tuple[Notice, ...] = ("requested", "reminder", "escalated", "expired")
-    """What it tells."""
+    notices: tuple[Notice, ...] = ("requested", "reminder", "escalated", "expired", "passkeys")
+    """What it tells; of changed passkeys only the accounts in `people` that they belong to."""
 
 
 class EmailChannel(_Channel):

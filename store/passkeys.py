@@ -1,5 +1,6 @@
 """Passkeys of people: kept with the account that registered them, good for every account of the same person."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -217,7 +218,7 @@ async def is_barred(cursor: Cursor, tenant: str, username: str) -> bool:
     return row is not None and row["refused"] >= MAX_REFUSALS
 
 
-async def untold_events(cursor: Cursor, tenant: str, channel: str, accounts: tuple[str, ...]) -> list[PasskeyEvent]:
+async def untold_events(cursor: Cursor, tenant: str, channel: str, accounts: Sequence[str]) -> list[PasskeyEvent]:
     """Passkeys that were added or removed lately, of which this channel has not told these accounts, oldest first."""
     await cursor.execute(
         """select e.event_id, e.username, e.passkey_id, e.verb, e.changed_by, e.detail, e.at from passkey_events e
