@@ -3,20 +3,16 @@
 Called by the sweeper, so nothing of it is on the way of a run. Any number of workers may do it side by side.
 """
 
-import logging
 from dataclasses import dataclass
-
-from temporalio.exceptions import ApplicationError
 
 from activities.decoys import plant_when_due
 from activities.engine import Engine
-from activities.notify import send_notices
+from activities.notify import tell_unattended
 from contracts.base import JsonObject
-from contracts.notice import NoticeKind, SendNotices
 from policy.sampling import draw
 from settings.reviews import TenantReviews, load_reviews
 from store.alarms import raise_alarm
-from store.decoys import end_stale_decoys, is_quiet, open_decoys
+from store.decoys import end_stale_decoys, is_quiet
 from store.reviewers import Concern, alarm_subject, claim_watch, concerns_of, figures
 from store.reviews import LAG_S, SettledEffect, draw_settled, reviews_overdue
 
@@ -26,7 +22,6 @@ _BATCH = 500
 _ROUNDS = 20
 """Batches of one sweep: what is left is drawn from in the next."""
 _WATCH_EVERY_S = 3_600.0
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -56,7 +51,7 @@ async def look_back(
         done.alarms = await _watch(engine, tenant, reviews)
         async with engine.db.tenant(tenant) as cursor:
             done.planted = len(await plant_when_due(cursor, tenant, reviews))
-    await _tell(engine, tenant)
+    await tell_unattended(engine.notifier, engine.db, tenant)
     return done
 
 
@@ -91,18 +86,3 @@ async def _watch(engine: Engine, tenant: str, reviews: TenantReviews) -> int:
             engine.db, tenant, "rubber_stamping", alarm_subject(tenant, concern, person), detail, every_days=watch.days
         )
     return len(raised)
-
-
-async def _tell(engine: Engine, tenant: str) -> None:
-    """Announce test requests as real ones are announced; a channel that fails is tried again in the next round."""
-    async with engine.db.tenant(tenant) as cursor:
-        waiting = await open_decoys(cursor, tenant)
-    for decoy in waiting:
-        request = SendNotices(
-            tenant=tenant, run_id=decoy.run_id, request_id=decoy.request_id, kind=NoticeKind.REQUESTED,
-            groups=decoy.groups,
-        )  # fmt: skip
-        try:
-            await send_notices(engine.notifier, engine.db, request)
-        except ApplicationError as error:
-            _LOG.warning("people were not told of request %s: %s", decoy.request_id, error)

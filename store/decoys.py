@@ -8,7 +8,7 @@ that there is nothing that could be carried anywhere.
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal, LiteralString
+from typing import Literal
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
@@ -25,13 +25,13 @@ __all__ = [
     "Decoy",
     "LastPlanted",
     "NewDecoy",
+    "decoys_to_tell",
     "end_decoy",
     "end_stale_decoys",
     "find_decoy",
     "is_quiet",
     "list_decoys",
     "may_plant",
-    "open_decoys",
     "plant_decoy",
     "recent_requests",
     "were_asked_lately",
@@ -84,9 +84,6 @@ class NewDecoy(Record):
     fault: str
     tell: str
     by: str
-
-
-_OPEN: LiteralString = "select * from decoys where tenant = %s and ended_at is null order by planted_at, request_id"
 
 
 async def is_quiet(cursor: Cursor, tenant: str) -> bool:
@@ -158,6 +155,7 @@ async def were_asked_lately(cursor: Cursor, tenant: str, group: str) -> bool:
 async def plant_decoy(cursor: Cursor, source: StoredRequest, new: NewDecoy) -> Decoy:
     """Put it among the requests, under a run that does not exist."""
     run_id = opaque_id("run", source.tenant, "decoy", secrets.token_hex(16))
+    later_s = round((source.read_at - source.opened_at).total_seconds())
     view = new.view.model_copy(update={"run_id": run_id})
     basis = ApprovalBasis.model_validate_json(source.basis).model_copy(
         update={
@@ -165,6 +163,9 @@ async def plant_decoy(cursor: Cursor, source: StoredRequest, new: NewDecoy) -> D
             "arguments_digest": digest(view.arguments),
             "resource_version": view.resource_version,
             "view_digest": digest(view),
+            "escalations": tuple(
+                one.model_copy(update={"at": one.at + later_s}) for one in source.opened().escalations
+            ),
         }
     )
     times = ApprovalTimes(
@@ -266,9 +267,14 @@ async def find_decoy(cursor: Cursor, tenant: str, request_id: str) -> Decoy | No
     return _decoy(row) if row else None
 
 
-async def open_decoys(cursor: Cursor, tenant: str) -> tuple[Decoy, ...]:
-    """Those that wait for a decision."""
-    await cursor.execute(_OPEN, (tenant,))
+async def decoys_to_tell(cursor: Cursor, tenant: str) -> tuple[Decoy, ...]:
+    """Those that wait, and those that nobody decided in time, lately."""
+    await cursor.execute(
+        """select * from decoys where tenant = %s
+               and (ended_at is null or (result = 'expired' and ended_at > now() - interval '1 hour'))
+           order by planted_at, request_id""",
+        (tenant,),
+    )
     return tuple(_decoy(row) for row in await cursor.fetchall())
 
 

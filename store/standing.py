@@ -28,6 +28,7 @@ __all__ = [
     "list_standing",
     "not_declared",
     "propose_standing",
+    "proposed_now",
     "revoke_standing",
     "standing_for",
     "terms_of",
@@ -187,6 +188,15 @@ async def propose_standing(cursor: Cursor, terms: StandingTerms) -> StandingShow
     )  # fmt: skip
     await _alarm(cursor, terms.tenant, "standing_proposed", terms.standing_id, by=terms.proposed_by, tool=terms.tool)
     return await find_standing(cursor, terms.tenant, terms.standing_id)
+
+
+async def proposed_now(cursor: Cursor, tenant: str) -> tuple[StandingShown, ...]:
+    """Those that still wait for votes, the oldest first."""
+    await cursor.execute(
+        _SHOWN + " and s.state = 'proposed' and s.decide_until > now() order by s.proposed_at limit 100",
+        {"tenant": tenant},
+    )
+    return tuple(StandingShown.model_validate(row) for row in await cursor.fetchall())
 
 
 async def find_standing(cursor: Cursor, tenant: str, standing_id: str, *, lock: bool = False) -> StandingShown:

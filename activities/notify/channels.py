@@ -13,6 +13,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from activities.notify.words import Notice
+from contracts.notice import NoticeKind
 from settings.notify import Channel, EmailChannel, SlackChannel, Smtp, WebhookChannel
 from settings.secret_references import read_secret
 
@@ -40,12 +41,14 @@ async def send(channel: Channel, notice: Notice, smtp: Smtp | None, folder: Path
             await asyncio.to_thread(_mail, channel, notice, smtp, folder)
         case SlackChannel():
             url = read_secret(channel.url, folder).get_secret_value()
-            body = json.dumps({"text": f"*{notice.subject}*\n{notice.sentence}\n<{notice.link}|Open the request>"})
+            body = json.dumps(
+                {"text": f"*{_slack(notice.subject)}*\n{_slack(notice.sentence)}\n<{notice.link}|Open it>"}
+            )
             await _post(channel.name, url, body, {})
         case WebhookChannel():
             body = json.dumps(
                 {
-                    "type": f"approval.{notice.kind.value}",
+                    "type": f"{'account' if notice.kind is NoticeKind.PASSKEYS else 'approval'}.{notice.kind.value}",
                     "data": {"subject": notice.subject, "sentence": notice.sentence, "link": notice.link},
                 }
             )
@@ -59,6 +62,11 @@ async def send(channel: Channel, notice: Notice, smtp: Smtp | None, folder: Path
                 "webhook-signature": signature,
             }
             await _post(channel.name, channel.url, body, headers)
+
+
+def _slack(text: str) -> str:
+    # The three characters that make links and mentions of a text, such as <!channel>.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _mail(channel: EmailChannel, notice: Notice, smtp: Smtp, folder: Path) -> None:

@@ -1,13 +1,19 @@
 """What the notice tests share."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from settings.notify import Smtp
+from tests.conftest import some_free
+from tests.notify.receivers import Hooks, Mailbox, receiving
 
 
 @pytest.fixture
@@ -32,3 +38,25 @@ def self_signed(tmp_path: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """What was mailed."""
+    return Mailbox()
+
+
+@pytest.fixture
+def smtp(mailbox: Mailbox) -> Iterator[Smtp]:
+    """A real mail server."""
+    controller = Controller(mailbox, hostname="127.0.0.1", port=some_free())
+    controller.start()
+    yield Smtp(host="127.0.0.1", port=controller.port, security="none", sender="Countersign <no-reply@example.com>")
+    controller.stop()
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    """What was posted."""
+    with receiving() as seen:
+        yield seen

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from activities.notify import Notifier
-from contracts.canonical import opaque_id, run_id_for
-from contracts.notice import NoticeKind, SendNotices
+from contracts.notice import NoticeKind
 from settings.notify import NotifyFile
 
 pytestmark = pytest.mark.req("A6", "A8")
@@ -33,10 +32,5 @@ def test_a_delegate_is_told_of_what_they_may_decide(
     notifier = Notifier(
         NotifyFile.model_validate({"tenants": {"acme": channels}}), folder=Path(), web_url="http://127.0.0.1"
     )
-    request = SendNotices(
-        tenant="acme", run_id=run_id_for("acme", "1"), request_id=opaque_id("apr", "1"), kind=NoticeKind.ESCALATED,
-        groups=groups,
-    )  # fmt: skip
-    assert [channel.name for channel in notifier.channels(request, delegates)] == told
-    assert notifier.serves_people("acme")
-    assert not notifier.serves_people("globex")
+    found = notifier.channels("acme", NoticeKind.ESCALATED, groups, delegates)
+    assert [channel.name for channel in found] == told

@@ -150,10 +150,13 @@ async def test_an_undecided_request_is_reminded_escalated_along_the_chain_and_ex
         assert (report.outcome, report.reason) == (Outcome.ESCALATED, OutcomeReason.APPROVAL_EXPIRED)
         assert await escalations_in_chain(installation, handle) == ["finance", "board"]
     told = place.told()
-    escalated = "Escalated to you: your decision is wanted"
-    assert told[:4] == ["Your decision is wanted", "Overdue: your decision is wanted", escalated, escalated]
+    said = [
+        subject.removesuffix(": tier 2, can be taken back").rpartition(" ends ")[0].rstrip(",") for subject in told[1:]
+    ]
+    assert told[0].startswith("Decide by ")
+    assert said[:3] == ["Overdue", "Escalated to finance", "Escalated to board"]
     # That it expired is told to all three groups that could have decided.
-    assert told[4:] == ["A request expired undecided"] * 3
+    assert told[4:] == ["Expired undecided: tier 2, can be taken back"] * 3
     assert place.backoffice.refunds(TENANT) == []
 
 

@@ -499,9 +499,10 @@ CREATE TABLE notices (
     tenant VARCHAR NOT NULL,
     request_id VARCHAR NOT NULL,
     kind VARCHAR NOT NULL,
+    escalated_to VARCHAR DEFAULT '' NOT NULL,
     channel VARCHAR NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    PRIMARY KEY (tenant, request_id, kind, channel)
+    PRIMARY KEY (tenant, request_id, kind, escalated_to, channel)
 );
 
 CREATE TABLE packet_ratings (
