@@ -3,6 +3,7 @@
 Pure, and from recorded values alone.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Literal
@@ -214,8 +215,11 @@ def fields_of(
             yield Field(name=name, text=str(value), kind="number", hint=amount(value, beside))
         case int() | float():
             yield Field(name=name, text=str(value), kind="number")
+        case dict() | list() if value:
+            # Deeper than a page can name its parts: as it is sent, and with the same care as any other text.
+            yield Field(name=name, text=json.dumps(value, ensure_ascii=False), kind="text")
         case _:
-            yield Field(name=name, text=str(value) if value else "none", kind="nothing")
+            yield Field(name=name, text="none", kind="nothing")
 
 
 def money_words(minor: int | None, currency: str | None) -> str:
