@@ -2,16 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from settings import Settings
+from tests.approvals import axe
 from tests.approvals.scene import FRED, PASSWORD, TENANT, TWO_FINANCE
-from tests.approvals.test_accessible import RULES
 from tests.approvals.test_browser import DESK, PHONE, asked, browser, site, votes
-from tests.peers.need import need_package
 
 __all__ = ["browser", "site"]
 
@@ -106,8 +104,6 @@ def test_under_another_address_and_without_scripts_the_page_says_what_to_do(brow
 def test_its_pages_fit_their_screen_and_axe_finds_nothing(
     browser: Browser, site: Settings, tmp_path: Path, scheme: str, viewport: dict[str, int]
 ) -> None:
-    _, folder = need_package("axe-core")
-    axe = (folder / "axe.min.js").read_text()
     context = browser.new_context(bypass_csp=True, viewport=viewport, color_scheme=scheme)  # pyright: ignore[reportArgumentType] - Playwright's own types
     page = context.new_page()
     device(page)
@@ -115,9 +111,7 @@ def test_its_pages_fit_their_screen_and_axe_finds_nothing(
     def looks_right(name: str) -> None:
         page.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
         page.screenshot(path=tmp_path / f"{name}.png", full_page=True)  # kept by pytest for whoever wants to look
-        page.evaluate(axe)
-        found: dict[str, Any] = page.evaluate(f"() => axe.run({{runOnly: {RULES}}})")
-        assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]] == [], name
+        assert axe.findings(page) == [], name
         widest = page.locator("main *").evaluate_all(
             "all => Math.max(...all.map(one => one.getBoundingClientRect().right))"
         )

@@ -9,10 +9,9 @@ from playwright.sync_api import Browser, expect
 
 from settings import Settings
 from store.database import Database
+from tests.approvals import axe
 from tests.approvals.scene import TENANT, Person, add_people
-from tests.approvals.test_accessible import RULES
 from tests.approvals.test_browser import DESK, PHONE, arrive, browser, in_store, site
-from tests.peers.need import need_package
 
 __all__ = ["browser", "site"]
 
@@ -56,25 +55,13 @@ async def a_reviewed_run(db: Database) -> None:
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     browser: Browser, site: Settings, scheme: str, viewport: dict[str, int]
 ) -> None:
-    _, folder = need_package("axe-core")
-    axe = (folder / "axe.min.js").read_text()
     in_store(site, a_reviewed_run)
     page = arrive(browser, site, "/reviews", ROOT, viewport=viewport, color_scheme=scheme)
-    context = browser.new_context(
-        bypass_csp=True,  # axe is a script, which our own policy forbids
-        storage_state=page.context.storage_state(),
-        viewport=viewport,  # pyright: ignore[reportArgumentType] - Playwright's own type
-        color_scheme=scheme,  # pyright: ignore[reportArgumentType] - one of two
-    )
-    probe = context.new_page()
-    for path in (f"/reviews/{RUN}/2/0", "/reviews", "/reviewers", "/reviewers/mine", f"/runs/{RUN}"):
-        probe.goto(site.web_url + path)
-        assert probe.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
-        probe.evaluate(axe)
-        found: dict[str, Any] = probe.evaluate(f"() => axe.run({{runOnly: {RULES}}})")
-        problems = [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]]
-        assert problems == [], path
-    context.close()
+    with axe.admitted(page, color_scheme=scheme) as probe:
+        for path in (f"/reviews/{RUN}/2/0", "/reviews", "/reviewers", "/reviewers/mine", f"/runs/{RUN}"):
+            probe.goto(site.web_url + path)
+            assert probe.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
+            assert axe.findings(probe) == [], path
 
 
 @pytest.mark.req("A9", "O4")

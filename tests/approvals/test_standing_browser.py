@@ -1,32 +1,23 @@
 """Standing approvals in Chromium, from the request that suggests one to its revocation, on a phone and a desk."""
 
-from typing import Any
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from settings import Settings
+from tests.approvals import axe
 from tests.approvals.scene import LENA
 from tests.approvals.test_browser import DESK, PHONE, arrive, asked, browser, site
-from tests.peers.need import need_package
 
 __all__ = ["browser", "site"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.req("A9", "A2")]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-def problems(page: Page) -> list[tuple[str, str]]:
-    """What axe finds. It is a script, which our own policy forbids: a context of its own lets it in."""
-    _, folder = need_package("axe-core")
-    assert page.context.browser is not None
-    context = page.context.browser.new_context(bypass_csp=True, storage_state=page.context.storage_state())
-    probe = context.new_page()
-    probe.goto(page.url)
-    probe.evaluate((folder / "axe.min.js").read_text())
-    found: dict[str, Any] = probe.evaluate(f"() => axe.run({{runOnly: {RULES}}})")
-    context.close()
-    return [(problem["id"], node["html"]) for problem in found["violations"] for node in problem["nodes"]]
+def findings(page: Page, scheme: str) -> object:
+    """What axe finds on the same page, in a context that lets it in."""
+    with axe.admitted(page, color_scheme=scheme) as probe:
+        probe.goto(page.url)
+        return axe.findings(probe)
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", PHONE), ("dark", DESK)], ids=["phone", "desk"])
@@ -41,14 +32,14 @@ def test_from_a_request_to_a_proposal_that_is_revoked(
     page.locator("[name=unproven_note]").check()
     page.get_by_label("All of them together, in EUR").fill("2,400.00")
     page.get_by_label("Why?").fill("A truck of parcels was lost; the carrier confirmed it.")
-    assert problems(page) == []
+    assert findings(page, scheme) == []
     page.get_by_role("button", name="Propose it").click()
     expect(page.get_by_text("You proposed it: others must decide.")).to_be_visible()
     expect(page.get_by_text("at most EUR 480.00")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert problems(page) == []
+    assert findings(page, scheme) == []
     page.get_by_role("link", name="Standing approvals").click()
-    assert problems(page) == []
+    assert findings(page, scheme) == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page.get_by_role("link", name="payments.issue_refund of support_refund").click()
     page.get_by_label("Why does it end?").fill("They were found.")
