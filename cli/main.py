@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from cli.output import CliError, Exit, fail
 from settings import SettingsError
+from settings.sources import ROOT
 from workers.embedded.errors import StackError
 
 __all__ = ["GROUPS", "build", "main", "run"]
@@ -46,6 +47,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Module of each group, with its verbs; its `mount(app)` adds them. A new group is a new file and a line here."""
 
 _DEBUG = "--debug"
+_OURS = frozenset(folder.name for folder in ROOT.iterdir())
 
 
 def build(verb: str | None = None) -> typer.Typer:
@@ -91,9 +93,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command. Returns its exit code; every error is one line on stderr."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
-    command = typer.main.get_command(build(verb))
-    _say_whole_sentences(command)
     try:
+        command = typer.main.get_command(build(verb))
+        _say_whole_sentences(command)
         result: object = command.main(args=arguments, prog_name="countersign", standalone_mode=False)
     except SystemExit:
         # The reader of a pipe, for example `head`, has seen enough.
@@ -122,6 +124,8 @@ def _explain(error: BaseException, *, debug: bool) -> int:
             context: object = getattr(error, "ctx", None)
             where: object = getattr(context, "command_path", "countersign")
             message = f"{error.format_message().rstrip('.')}. `{where} --help` shows the usage."
+        case ModuleNotFoundError(name=str(missing)) if missing.partition(".")[0] not in _OURS:
+            message = f"the package {missing} is not installed: this clone is newer than its venv. Run `make install`."
         case KeyboardInterrupt() | typer.Abort():
             message = "interrupted. Nothing was undone; run the command again."
         case _:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import GROUPS, build
+from cli.main import GROUPS, build, run
 from settings.sources import ROOT
 
 COMMAND_LIMIT_S = 60
@@ -61,6 +61,16 @@ def test_an_unexpected_error_is_one_line_that_names_the_traceback(
     assert done.stderr.count("\n") == 1
     assert "Traceback" in next(tmp_path.glob("countersign-*.log")).read_text()
     assert "Traceback" in countersign("--debug", "status").stderr
+
+
+def test_a_venv_older_than_the_clone_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.main.GROUPS", {"cli.stack": ("status",), "newly_needed.part": ("new",)})
+    assert run(["new"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: the package newly_needed is not installed")
+    assert "make install" in said
 
 
 def test_a_closed_pipe_is_no_error() -> None:
