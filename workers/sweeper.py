@@ -1,4 +1,4 @@
-"""Looks after what no run looks after: doubts, lapsed leases, runs that ended outside the store, lost orders, reviews.
+"""Looks after what no run looks after: doubts, lapsed leases, runs that ended outside the store, orders, reviews, news.
 
 Any number of workers may sweep: whatever is looked at is claimed first, and every change is compare-and-set.
 """
@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.after_the_fact import look_back
 from activities.close_run import close_run
 from activities.engine import Engine
+from activities.notify import tell_of_passkeys
 from activities.reconcile import reconcile
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.run_activities import CloseRun
@@ -49,6 +50,7 @@ class Swept:
     closed: int = 0
     started: int = 0
     drawn: int = 0
+    told: int = 0
 
 
 class Sweeper:
@@ -96,6 +98,7 @@ class Sweeper:
             await started(db, tenant, order.run_id)
             swept.started += 1
         swept.doubts = await reconcile(self._engine, tenant)
+        swept.told = await tell_of_passkeys(self._engine.notifier, db, tenant)
         swept.drawn = (await look_back(self._engine, tenant)).drawn
         return swept
 
