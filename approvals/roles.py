@@ -1,4 +1,4 @@
-"""Who may use a route: every route but the few public ones names the one operator role that it needs.
+"""Who may use a route: every route but the few public ones names the operator role that it needs.
 
 A role holds alone: who may kill may not therefore look, and who administers may not therefore decide. What a route
 needs can be read from the application itself (`role_of`), and a test compares it with a table: no route slips through.
@@ -27,13 +27,14 @@ ANYBODY = "anybody"
 
 
 class _Needs:
-    def __init__(self, role: Role | None) -> None:
-        """`role`; None: everybody who is signed in."""
-        self.role: str = role or ANYBODY
+    def __init__(self, role: Role | None, *others: Role) -> None:
+        """`role`, or one of the others; None: everybody who is signed in."""
+        self._roles = {role, *others} if role else None
+        self.role = " or ".join((role, *others)) if role else ANYBODY
 
     def admit(self, visitor: Visitor) -> Visitor:
         """The visitor, if the account has the role as it is now."""
-        if self.role not in (ANYBODY, *visitor.session.roles):
+        if self._roles is not None and self._roles.isdisjoint(visitor.session.roles):
             raise HTTPException(403, f"Your account has no role {self.role}. Ask an administrator for it.")
         return visitor
 

@@ -37,6 +37,7 @@ Viewer = Annotated[Visitor, Depends(PageNeeds("view"))]
 Poster = Annotated[Visitor, Depends(PostNeeds("approve"))]
 Caller = Annotated[Visitor, Depends(ApiNeeds("view"))]
 Decider = Annotated[Visitor, Depends(ApiNeeds("approve"))]
+Stopper = Annotated[Visitor, Depends(PostNeeds("approve", "kill"))]
 _TIER = 4
 
 pages = APIRouter(include_in_schema=False)
@@ -134,15 +135,18 @@ async def post_decision(
 
 @pages.post("/standing/{standing_id}/revocation")
 async def post_revocation(
-    services: Parts, visitor: Poster, standing_id: StandingIdPath, reason: ReasonField = ""
+    services: Parts, visitor: Stopper, standing_id: StandingIdPath, reason: ReasonField = ""
 ) -> Response:
-    """Take it back, from now on."""
+    """Take it back, from now on: stopping is always safe, so whoever may decide or stop may do it."""
     words = reason.replace("\0", "")[:2_000]
     try:
         async with services.database.tenant(visitor.tenant) as cursor:
             await revoke_standing(cursor, visitor.tenant, standing_id, person=visitor.session.person, reason=words)
     except StandingNotAllowed as refusal:
-        return await _page(services, visitor, standing_id, problem=f"Not revoked: {refusal}.", status=409)
+        problem = f"Not revoked: {refusal}."
+        if "view" not in visitor.session.roles:
+            raise HTTPException(409, problem) from None
+        return await _page(services, visitor, standing_id, problem=problem, status=409)
     return RedirectResponse(f"/standing/{standing_id}", 303)
 
 
@@ -188,6 +192,7 @@ async def _page(
         "problem": problem,
         "mine": next((vote for vote in view.votes if vote.person == session.person), None),
         "may_approve": "approve" in session.roles,
+        "may_revoke": not {"approve", "kill"}.isdisjoint(session.roles),
         "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
         "is_member": bool(terms) and any(need.group in session.groups for need in terms.rung.needs),
         "weak": REFUSALS[weak] if weak else "",

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.req("A9")
 
 MIA = Person("mia", ("support-leads",))
 NOA = Person("noa", ("support-leads",))
+KIM = Person("kim", (), roles=("view", "kill"))
 FORM = {
     "scope": "small-refunds", "max_uses": "5", "total": "1,000.00", "days": "7", "kind_order_id": "of_event",
     "reason": "A truck of <b>parcels</b> was lost.", "kind_amount_minor": "at_most", "value_amount_minor": "480.00",
@@ -41,7 +42,7 @@ async def proposed(office: Office, name: str, **changes: str) -> httpx.Response:
 
 
 async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: Office) -> None:
-    await add_people(office.db, MIA, NOA)
+    await add_people(office.db, MIA, NOA, KIM)
     request = await ask(office.db, "like")
     async with office.signed_in(LENA) as client:
         assert f"/standing/new?like={request.request_id}" in (await client.get(f"/requests/{request.request_id}")).text
@@ -75,6 +76,9 @@ async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: O
         assert (await posted(client, f"{where}/decision", **form_of_vote, reason="So do I.")).status_code == 303
         assert "holds" in (await client.get("/standing")).text
         assert "Holds" in (await client.get(where)).text
+    # Stopping is always safe: who may stop needs no right to approve.
+    async with office.signed_in(KIM) as client:
+        assert "Revoke it now" in (await client.get(where)).text
         assert (await posted(client, f"{where}/revocation", reason="")).status_code == 409
         assert (await posted(client, f"{where}/revocation", reason="They were found.")).status_code == 303
         assert re.search(r"Revoked by.*They were found", (await client.get(where)).text, re.DOTALL)
