@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from approvals.characters import pieces
 
-__all__ = ["Assets", "plain", "shown"]
+__all__ = ["Assets", "deceives", "plain", "shown"]
 
 _ROOM = Path(__file__).resolve().parent
 _CACHE = "public, max-age=31536000, immutable"
@@ -34,6 +34,7 @@ class Assets:
         )
         self._templates.filters["shown"] = shown
         self._templates.filters["plain"] = plain
+        self._templates.filters["deceives"] = deceives
         cast("dict[str, object]", self._templates.globals)["asset"] = self._addresses.__getitem__
         self._without_visitor = self._templates.overlay(undefined=ChainableUndefined)
 
@@ -67,6 +68,11 @@ def shown(text: object) -> Markup:
         for piece in pieces(str(text))
     )
     return Markup(f"<bdi>{html}</bdi>")  # noqa: S704 - every part is escaped above
+
+
+def deceives(text: object) -> bool:
+    """Whether it has such characters."""
+    return any(piece.name for piece in pieces(str(text)))
 
 
 def plain(text: object) -> str:

@@ -96,7 +96,7 @@ async def post_decision(
     except ValidationError:
         problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
         return await request_page(
-            services, visitor, request_id, problem=problem, draft=Draft(verdict, reason), status=422
+            services, visitor, request_id, problem=problem, draft=Draft(verdict, reason, delegation), status=422
         )
     sight = Sight(beside.seen, partial(seen_page, services.assets))
     outcome = await decide(services, visitor, request_id, posted, sight, beside.answer)
@@ -114,7 +114,7 @@ async def post_decision(
                 visitor,
                 request_id,
                 problem=REFUSALS[refusal],
-                draft=Draft(verdict, posted.reason),
+                draft=Draft(verdict, posted.reason, delegation),
                 is_stale=refusal in (VoteRefusal.STALE_SIGN_IN, VoteRefusal.WEAK_SIGN_IN),
                 status=_STATUS.get(refusal, 403),
             )

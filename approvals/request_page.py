@@ -39,6 +39,7 @@ class Draft:
 
     verdict: str = ""
     reason: str = ""
+    delegation: str = ""
 
 
 NO_DRAFT = Draft()
@@ -83,6 +84,7 @@ async def request_page(
         "problem": problem,
         "reason": draft.reason,
         "said": draft.verdict,
+        "delegation": draft.delegation,
         "choices": opened.choices,
         "is_author": is_co_author(opened, (session.person,)),
         "ending": _ending(request, votes),
@@ -97,7 +99,7 @@ async def request_page(
         "sign": sign,
         "is_stale": is_stale or weak is not None,
         "weak": REFUSALS[weak] if weak else "",
-        "is_interested": bool({session.person.casefold(), session.username.casefold()} & names),
+        "is_interested": bool({session.person.casefold(), session.username.casefold(), *session.groups} & names),
         "is_member": bool(places) and deputy is None,
         "places": places,
         "deputy": deputy,

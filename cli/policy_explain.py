@@ -11,7 +11,7 @@ from activities.registry import Registry
 from cli.output import CliError, Exit
 from cli.run_source import find_run, history_from_file, history_of, tenants_of
 from contracts.base import JsonObject, Record
-from contracts.decision import AuthorizationRequest, Decision, DecisionRecord, PrincipalVerdict
+from contracts.decision import AuthorizationRequest, Decision, DecisionRecord, PrincipalVerdict, StandingUse
 from incidents.history import BrokenHistoryError, HistoryGoneError, RunHistory
 from incidents.payloads import UnreadablePayloadError
 from incidents.story import Story, StoryCall, StoryVisit
@@ -80,6 +80,8 @@ class Explanation(Record):
     status: str
     request: AuthorizationRequest
     granted: tuple[str, ...]
+    standing: StandingUse | None
+    """The standing approval that held, where nobody was asked about this very call."""
     decision: Decision
     principals: tuple[PrincipalVerdict, ...]
     bundle_digest: str
@@ -112,6 +114,7 @@ def explained(
         status=recorded.status,
         request=recorded.request,
         granted=granted,
+        standing=recorded.record.standing if recorded.record else None,
         decision=then,
         principals=record.principals,
         bundle_digest=record.bundle_digest,

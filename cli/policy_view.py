@@ -70,6 +70,9 @@ def _facts(found: Explanation) -> RenderableType:
     rows.add_row("stage", plain(str(context.get("stage", "?"))))
     if found.granted:
         rows.add_row("held", plain(", ".join(found.granted)))
+    if found.standing:
+        use = f"{found.standing.standing_id}, use {found.standing.number} of {found.standing.max_uses}"
+        rows.add_row("standing", f"{use}: `countersign standing show` tells its terms")
     return rows
 
 

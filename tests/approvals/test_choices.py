@@ -23,6 +23,7 @@ TYPED = {
     "argument.note": "Delivery 12 days late; customer asked for the whole price back.",
     "reason": "Half of it is fair",
 }
+TYPED_AS = {"order_id": "ord_2002", "amount_minor": 48_000, "currency": "EUR", "reason_code": "late_delivery"}
 
 
 async def votes(office: Office, request: StoredRequest) -> tuple[StoredVote, ...]:
@@ -95,6 +96,17 @@ async def test_what_is_wrong_with_an_edit_stands_beside_what_was_typed(
     assert words in answer.text
     assert changes.get("argument.amount_minor", "200.00") in answer.text
     assert await votes(office, request) == ()
+
+
+async def test_characters_that_hide_are_seen_in_an_edit(office: Office) -> None:
+    request = await ask(office.db, arguments={**TYPED_AS, "note": "Deliver\u200bed late"})
+    async with office.signed_in(LENA) as client:
+        form = (await client.get(f"/requests/{request.request_id}/edit")).text
+        assert 'It reads: <span class="text"><bdi>Deliver<mark class="odd"' in form
+        shown = await post(client, request, "edit", **{**TYPED, "argument.note": "as agreed \u202eyadot"})
+    assert "Is this what you mean?" in shown.text
+    assert "has characters that hide or imitate others, shown as codes" in shown.text
+    assert ">U+202E<" in shown.text
 
 
 async def test_who_may_not_decide_may_not_edit_either(office: Office) -> None:

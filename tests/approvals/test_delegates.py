@@ -116,6 +116,26 @@ async def test_a_delegate_decides_in_another_name_and_signs_with_their_own(offic
     assert 'value="approve"' not in seen
 
 
+async def test_a_form_with_an_error_keeps_for_whom_somebody_decides(office: Office) -> None:
+    mia = Person("mia", ("support-leads",))
+    await add_people(office.db, mia)
+    one = await named(office, "lena", "mia")
+    request = await ask(office.db)
+    address = f"/requests/{request.request_id}"
+    for_lena = f'value="{one.delegation_id}" checked'
+    async with office.signed_in(mia) as client:
+        form = {**await form_on(client, address), "digest": request.digest, "delegation": one.delegation_id}
+        for path in (address, f"{address}/edit"):
+            page = (await client.get(path)).text
+            assert (one.delegation_id in page, for_lena in page) == (True, False)
+        edited = await client.post(f"{address}/edit", data={**form, "argument.amount_minor": "-5", "reason": "less"})
+        denied = await client.post(f"{address}/decision", data={**form, "verdict": "deny", "reason": ""})
+    for answer in (edited, denied):
+        assert (answer.status_code, for_lena in answer.text) == (422, True)
+        assert 'value="" checked' not in answer.text
+    assert await votes(office, request) == ()
+
+
 async def test_who_asked_is_not_helped_by_a_delegate(office: Office) -> None:
     await add_people(office.db, DAN)
     one = await named(office, "lena", "dan")

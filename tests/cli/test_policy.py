@@ -182,6 +182,18 @@ def test_a_decision_is_explained_on_one_screen(tmp_path: Path, capsys: pytest.Ca
     assert [step["rung"] for step in shown["tried"]] == ["", "one-support-lead"]
 
 
+@pytest.mark.req("A9", "H2")
+def test_a_call_under_a_standing_approval_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path)
+    recorded = json.loads(file.read_text())
+    use = {"standing_id": "sta-" + "a" * 26, "number": 3, "max_uses": 20}
+    file.write_text(json.dumps({**recorded, "granted": ["one-support-lead"], "standing": use}))
+    assert run(["policy", "explain", str(file)]) == 0
+    assert f"sta-{'a' * 26}, use 3 of 20" in capsys.readouterr().out
+    assert run(["policy", "explain", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["standing"] == use
+
+
 @pytest.mark.req("P4", "P7")
 def test_what_the_current_policies_would_decide_otherwise_is_shown(
     agents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
