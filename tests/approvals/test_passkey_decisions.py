@@ -10,9 +10,10 @@ from contracts.vote import SignedVote, Vote
 from policy.passkeys import evidence_problem
 from policy.votes import read_vote
 from store.approvals import StoredRequest
+from store.passkey_challenges import assertions_on
 from store.passkeys import passkeys_of, remove_passkey
 from tests.approvals.authenticator import Authenticator
-from tests.approvals.conftest import Office, sign_in
+from tests.approvals.conftest import Office, csrf_of, sign_in
 from tests.approvals.passkey_scene import (
     REASON,
     arm,
@@ -25,7 +26,8 @@ from tests.approvals.passkey_scene import (
     votes,
     with_passkey,
 )
-from tests.approvals.scene import FIONA, FRED, TENANT, TWO_FINANCE, ask
+from tests.approvals.scene import FIONA, FRED, TENANT, TWO_FINANCE, Person, add_people, ask
+from tests.approvals.test_standing import proposed, terms_in
 
 pytestmark = pytest.mark.req("A4")
 
@@ -247,3 +249,28 @@ async def test_votes_from_before_a_passkey_count_without_it(office: Office) -> N
     assert isinstance(await used(office, request, vote.model_copy(update={"voted_at": vote.voted_at - 1})), Counted)
     later = vote.model_copy(update={"voted_at": vote.voted_at + 30})
     assert await used(office, request, later) == "a vote lacks the passkey of its person"
+
+
+async def test_standing_approvals_are_signed_as_well(office: Office) -> None:
+    key, mia = Authenticator(), Person("mia", ("support-leads",))
+    await add_people(office.db, mia)
+    assert (await proposed(office, "like")).status_code == 303
+    shown, _ = await terms_in(office)
+    where, request_id = f"/standing/{shown.standing_id}", shown.standing_id.replace("sta-", "apr-")
+    async with with_passkey(office, mia, key) as client:
+        assert "You sign this with your passkey" in (await client.get(where)).text
+        csrf = await csrf_of(client)
+        form = {"csrf": csrf, "digest": shown.digest, "verdict": "approve", "reason": REASON}
+        without = await client.post(f"{where}/decision", data=form)
+        assert (without.status_code, "signed with your passkey" in without.text) == (409, True)
+        other = key.use(
+            (await client.post(f"/passkeys/challenge/{request_id}", data={**form, "verdict": "deny"})).json()
+        )
+        assert (await client.post(f"{where}/decision", data={**form, "answer": other})).status_code == 409
+        answer = key.use((await client.post(f"/passkeys/challenge/{request_id}", data=form)).json())
+        assert (await client.post(f"{where}/decision", data={**form, "answer": answer})).status_code == 303
+    async with office.db.tenant(TENANT) as cursor:
+        [kept] = await assertions_on(cursor, TENANT, request_id)
+    vote = read_vote(SignedVote(jws=kept.jws), office.app.state.services.signer.public_keys)
+    assert isinstance(vote, Vote)
+    assert evidence_problem(kept.body, vote) == ""

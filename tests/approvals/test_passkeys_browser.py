@@ -2,9 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from settings import Settings
 from tests.approvals import axe
@@ -25,9 +26,9 @@ def at_name(settings: Settings, path: str) -> str:
     return settings.web_url.replace("127.0.0.1", "localhost") + path
 
 
-def device(page: Page) -> tuple[CDPSession, str]:
+def device(page: Page) -> tuple[Any, str]:
     """Build an authenticator into the browser."""
-    chip = page.context.new_cdp_session(page)
+    chip: Any = page.context.new_cdp_session(page)  # Playwright leaves its messages without types
     chip.send("WebAuthn.enable")
     return chip, chip.send("WebAuthn.addVirtualAuthenticator", {"options": CHIP})["authenticatorId"]
 
@@ -71,6 +72,16 @@ def test_a_passkey_from_the_first_day_to_the_last(browser: Browser, site: Settin
     expect(page.get_by_role("status").first).to_contain_text("signed and stored")
     [vote] = votes(site, request)
     assert vote.reason.splitlines() == ["Bank confirmed by phone.", "Twice."]
+
+    other = asked(site, "2", tier=4, requirement=TWO_FINANCE)
+    page.goto(at_name(site, f"/requests/{other.request_id}/edit"))
+    page.get_by_label("Amount").fill("200.00")
+    page.get_by_label("Why do you change it?").fill("Only one lamp broke.")
+    page.get_by_role("button", name="Look at the change").click()
+    page.get_by_role("button", name="Change it so").click()
+    expect(page).to_have_url(at_name(site, f"/requests/{other.request_id}"))
+    [edit] = votes(site, other)
+    assert edit.verdict == "edit"
 
     page.goto(at_name(site, "/passkeys"))
     page.get_by_text("Remove…").click()
