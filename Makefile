@@ -16,7 +16,7 @@ ARGS ?=
 # Test files that run side by side: most of their time they wait for servers.
 JOBS ?= 2
 
-.PHONY: help install node browser demo up test test-long adversary check fmt histories bench bench-policy bench-pages lock clean
+.PHONY: help install node browser demo up test tests test-long adversary check lint types fmt histories bench bench-policy bench-pages trial lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -49,13 +49,21 @@ demo: install  ## Three tickets end to end on a real stack (ARGS=--unattended de
 up: install  ## Start the embedded stack: Temporal, Postgres, worker, web, example backoffice
 	$(BIN)/countersign up $(ARGS)
 
-check: install  ## Lint, formatting, strict types, import rules
+check: lint types  ## Lint, formatting, import rules, strict types
+
+lint: install  ## Lint, formatting, import rules: seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
-test: install node browser check  ## Everything that must hold before a merge: check, then all tests but the long ones
+types: install  ## Strict types: a minute or two
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# The tests wait for servers often enough that the type checker, beside them, costs next to nothing.
+test: lint  ## Everything that must hold before a merge: check, and all tests but the long ones
+	@$(MAKE) --no-print-directory -j2 types tests
+
+tests: install node browser  ## All tests but the long ones
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: install node browser  ## The long tests alone (minutes)
@@ -85,6 +93,9 @@ bench-policy: install  ## What one decision costs, beside a bare call of the pol
 
 bench-pages: install  ## Bytes and time of the approvers' pages with 100,000 requests in the store (minutes)
 	$(BIN)/python -m benchmarks.web_pages
+
+trial: install  ## Seconds from the link in a mail to a decision on a phone, with the pauses that a person makes
+	$(BIN)/python -m benchmarks.mail_to_decision
 
 fmt: install  ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .
