@@ -123,6 +123,30 @@ def test_from_the_mail_link_to_an_approval_by_phone(browser: Browser, site: Sett
     assert (vote.person, vote.verdict) == ("lena", "approve")
 
 
+def test_the_keyboard_leads_to_a_decision_and_shows_where_it_is(browser: Browser, site: Settings) -> None:
+    request = asked(site)
+    page = arrive(browser, site, f"/requests/{request.request_id}", LENA, viewport=DESK)
+
+    def focused() -> tuple[str, str]:
+        """What has the focus, and how wide the line round it is."""
+        found = page.locator(":focus")
+        return found.inner_text().strip(), found.evaluate("one => getComputedStyle(one).outlineWidth")
+
+    page.keyboard.press("Tab")
+    assert focused() == ("Skip to content", "3px")
+    page.keyboard.press("Tab")
+    assert focused() == ("Skip to the decision", "3px")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert focused() == ("Approve EUR 480.00", "3px")
+    page.keyboard.press("Shift+Tab")  # back and forth decides nothing
+    page.keyboard.press("Tab")
+    assert votes(site, request) == ()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Your approval is signed and stored")
+    assert [vote.verdict for vote in votes(site, request)] == ["approve"]
+
+
 def test_a_denial_at_the_desk_needs_its_reason(browser: Browser, site: Settings) -> None:
     request = asked(site)
     page = arrive(browser, site, "/requests", LENA, viewport=DESK)
