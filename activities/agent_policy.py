@@ -143,7 +143,7 @@ def _typed(text: str, tools: Mapping[str, Tool], ladder: Ladder) -> Iterator[Pol
     except SchemaError:
         return  # Said where the tool stands.
     for finding in policy_findings({_FILE: text}, schema, ladder):
-        advice = "See `countersign policy check` for what policies can refer to."
+        advice = "policy/schema.py says what policies can refer to."
         yield PolicyMistake(max(finding.line, 1), "policy-type", finding.message, advice)
 
 

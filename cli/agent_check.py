@@ -1,6 +1,7 @@
 """Everything that can be wrong with an agent's folder: what keeps it from running, and what a reviewer would ask."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _DEMANDS: Mapping[Demand, str] = {
     "visible": "somebody outside sees it",
     "lasting": "no tool undoes it",
 }
+_CASE_NUMBER = re.compile(r"cases\.(\d+)")
 SCRIPT = "script.yaml"
 CASES = "cases.yaml"
 
@@ -162,6 +164,20 @@ def _cases(agent: AgentFolder) -> None:
         agent.report(
             CASES, 1, "cases-invalid", "`cases` is not a list of cases", "Write `cases:` and at least one case."
         )
+    elif found:
+        _suite(agent, found[1])
+
+
+def _suite(agent: AgentFolder, lines: Lines) -> None:
+    from evals.cases import CasesError, load_suite  # noqa: PLC0415 - a second that other commands need not spend
+
+    try:
+        load_suite(agent.folder.parent, agent.name)
+    except CasesError as error:
+        message = str(error).removeprefix(f"{agent.folder / CASES}: ")
+        case = _CASE_NUMBER.match(message)
+        line = lines.line("cases", int(case[1])) if case else 1
+        agent.report(CASES, line, "cases-invalid", message, "`countersign eval schema` prints the form of cases.")
 
 
 def _yaml(agent: AgentFolder, path: Path, rule: str) -> tuple[object, Lines] | None:

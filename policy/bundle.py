@@ -231,7 +231,9 @@ def _type_findings(name: str, text: str, schema: cedarpy.Schema) -> list[PolicyF
         # Cedar names policies by their position in the text.
         position = error.policy_id.removeprefix("policy")
         line = lines[int(position)] if position.isdecimal() and int(position) < len(lines) else 0
-        findings.append(PolicyFinding(name, line, str(error.error)))
+        # The line says which policy it is; Cedar's own number for it is in no file.
+        message = str(error.error).removeprefix(f"for policy `{error.policy_id}`, ")
+        findings.append(PolicyFinding(name, line, message))
     return findings
 
 

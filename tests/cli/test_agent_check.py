@@ -240,6 +240,8 @@ FIXTURES = [
         "script-tool", "script.yaml", "- tool: invoice_check.draft_reply", "- tool: a.b", "- tool: a.b", "not listed"
     ),
     Mistake("cases-invalid", "cases.yaml", "cases:", "case:", "", "at least one case"),
+    Mistake("cases-invalid", "cases.yaml", "why:", "wyh:", "- name: a-question", "cases.0.metadata.wyh"),
+    Mistake("cases-invalid", "cases.yaml", "OutcomeIs:", "OutcomeWas:", "", "OutcomeWas"),
 ]
 
 
