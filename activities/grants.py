@@ -10,7 +10,7 @@ from activities.assertions import assertion_problem
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Vote, VoteAccepted
 from policy.votes import judge_vote, quorum, read_vote, with_seats
-from store.accounts import persons_behind
+from store.accounts import members_behind
 from store.delegations import groups_of_vote
 
 __all__ = ["Counted", "count_votes"]
@@ -35,7 +35,7 @@ async def count_votes(
     now_s: int,
 ) -> Counted | str:
     """The votes, each with the groups whose seats it still may take; or why the grant does not hold."""
-    interested = await persons_behind(cursor, tenant, interested)
+    interested = await members_behind(cursor, tenant, interested)
     accepted: list[Vote] = []
     for signed in votes:
         vote = read_vote(signed, keys)

@@ -19,7 +19,7 @@ from contracts.base import Digest, JsonObject, Record
 from contracts.canonical import canonical_bytes, digest, digest_bytes, opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
-from store.accounts import persons_behind
+from store.accounts import members_behind
 from store.approvals import StoredRequest, find_request
 from store.attention import note_decision
 from store.decoys import end_decoy, find_decoy
@@ -166,7 +166,7 @@ async def _cast(
         opened=request.opened(),
         run_id=request.run_id,
         tenant=request.tenant,
-        interested=await persons_behind(cursor, request.tenant, request.interested),
+        interested=await members_behind(cursor, request.tenant, request.interested),
         accepted=[other for other in readings if isinstance(other, Vote)],
         now_s=request.read_at.timestamp(),
     )

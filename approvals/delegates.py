@@ -30,7 +30,7 @@ class Place:
 
     def fits(self, request: StoredRequest) -> bool:
         """Whether the request asks these groups, or has been escalated to them. Interested parties fit nowhere."""
-        names = {self.delegated.person, self.delegated.approver} if self.delegated else set[str]()
+        names = {self.delegated.person, self.delegated.approver, *self.groups} if self.delegated else set(self.groups)
         if {name.casefold() for name in names} & {name.casefold() for name in request.interested}:
             return False
         seats = seats_of(self.groups, request.opened().escalations, request.read_at.timestamp())

@@ -94,7 +94,8 @@ REFUSALS: dict[VoteRefusal, str] = {
     VoteRefusal.NOT_OFFERED: "This request cannot be answered so. Approve it, deny it, or look at what else it offers.",
     VoteRefusal.CO_AUTHOR: "You wrote a part of this, and more than one pair of eyes is wanted: somebody else must "
     "approve it.",
-    VoteRefusal.INTERESTED_PARTY: "You asked for this, or it is done for you: somebody else must decide.",
+    VoteRefusal.INTERESTED_PARTY: "You asked for this, it is done for you, or the agent is yours: somebody else must "
+    "decide.",
     VoteRefusal.WEAK_SIGN_IN: "This decision needs a second factor: sign in again with one, then decide.",
     VoteRefusal.PASSKEY_MISSING: "Nothing was signed: this decision is signed with your passkey, on its own page, in a "
     "browser with JavaScript.",

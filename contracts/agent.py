@@ -143,7 +143,7 @@ class AgentFile(Record):
     version: int = Field(default=1, ge=1)
     """Raised with every release."""
     owner: str = Field(min_length=1, max_length=120)
-    """Team that answers for it."""
+    """Group or person that answers for it: neither they nor the group's members decide its calls."""
     runbook: str = Field(default="README.md", max_length=120)
     """File in the folder that says what to do when it misbehaves."""
     models: dict[ModelRole, str] = Field(min_length=1)

@@ -119,7 +119,9 @@ def _not_theirs(
     vote: Vote, opened: ApprovalOpened, interested: Collection[str], accepted: Sequence[Vote]
 ) -> VoteRefusal | None:
     """Whether somebody else has to say it: for what they are to the run, to the others who voted, to what is asked."""
-    if names_of(vote) & {name.casefold() for name in (*interested, *opened.interested)}:
+    barred = {name.casefold() for name in (*interested, *opened.interested)}
+    # The owner of an agent may be a group: each of its members owns it.
+    if (names_of(vote) | {group.casefold() for group in vote.groups}) & barred:
         return VoteRefusal.INTERESTED_PARTY
     # By account as well: one that is said to be another person's meanwhile does not get a second vote.
     if any(names_of(vote) & names_of(other) for other in accepted):

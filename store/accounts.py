@@ -27,6 +27,7 @@ __all__ = [
     "find_account",
     "link_account",
     "list_accounts",
+    "members_behind",
     "persons_behind",
     "set_password",
     "set_roles",
@@ -123,6 +124,18 @@ async def find_account(cursor: AsyncCursor[DictRow], tenant: str, username: str)
     await cursor.execute("select * from accounts where tenant = %s and username = %s", (tenant, username.lower()))
     row = await cursor.fetchone()
     return _account(row) if row else None
+
+
+async def members_behind(cursor: AsyncCursor[DictRow], tenant: str, names: Collection[str]) -> tuple[str, ...]:
+    """The persons behind these names (see `persons_behind`), and who is in a group among them by now."""
+    await cursor.execute(
+        """select distinct person from accounts
+           where tenant = %(tenant)s and exists (select from unnest(groups) g where lower(g) = any(%(names)s))
+           order by person limit %(most)s""",
+        {"tenant": tenant, "names": [name.lower() for name in names], "most": MAX_LISTED},
+    )
+    members = [str(row["person"]) for row in await cursor.fetchall()]
+    return tuple(dict.fromkeys((*await persons_behind(cursor, tenant, names), *members)))
 
 
 async def persons_behind(cursor: AsyncCursor[DictRow], tenant: str, names: Collection[str]) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ _UNENDED: LiteralString = " and r.ended_at > now()"
 _ENDED: LiteralString = " and r.ended_at <= now()"
 _OF_MY_GROUPS: LiteralString = " and r.groups && %(groups)s::text[]"
 _UNDECIDED: LiteralString = """
-    and not lower(r.interested)::jsonb ?| array[lower(%(person)s), lower(%(username)s)]
+    and not lower(r.interested)::jsonb ?| (array[lower(%(person)s), lower(%(username)s)] || %(groups)s::text[])
     and not exists (select from votes m where m.tenant = r.tenant and m.request_id = r.request_id
         and %(person)s in (m.person, m.for_person) and m.state <> 'refused')"""
 _VOTED: LiteralString = """ and exists (select from votes m where m.tenant = r.tenant
@@ -315,7 +315,7 @@ def _parameters(tenant: str, reader: Reader) -> dict[str, object]:
         "username": reader.username,
         "groups": list(reader.groups),
         "group_terms": [f"group:{group}" for group in reader.groups],
-        "barred_terms": [f"!{name.lower()}" for name in (reader.person, reader.username)],
+        "barred_terms": [f"!{name.lower()}" for name in (reader.person, reader.username, *reader.groups)],
         "found": MAX_FOUND + 1,
     }
 

@@ -19,7 +19,7 @@ from store.approvals import StoredRequest, settle_request
 from store.run_reads import reads_of
 from store.votes import StoredVote, record_answer, votes_on
 from tests.approvals.conftest import ORIGIN, Office, csrf_of, form_on
-from tests.approvals.scene import EVE, FIONA, FRED, LENA, TENANT, TWO_FINANCE, VERA, ask
+from tests.approvals.scene import EVE, FIONA, FRED, LENA, TENANT, TWO_FINANCE, VERA, Person, add_people, ask
 
 pytestmark = pytest.mark.req("A2", "A3", "A4")
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202egnp.exe{{7*7}}\u200b'
@@ -127,6 +127,23 @@ async def test_an_interested_party_does_not_decide(office: Office) -> None:
         assert "somebody else must decide" in answer.text
         assert request.request_id not in (await client.get("/requests")).text
     assert await votes(office, request) == ()
+
+
+async def test_who_is_of_the_group_that_owns_the_agent_does_not_decide_with_any_account(office: Office) -> None:
+    owner = Person("olga", ("support-leads", "makers"))
+    other = Person("olga-2", ("support-leads",), person="olga")
+    await add_people(office.db, owner, other)
+    request = await ask(office.db, interested=("Makers",))
+    for who in (owner, other):
+        async with office.signed_in(who) as client:
+            answer = await decide(client, request)
+            assert answer.status_code == 403
+            assert "or the agent is yours" in answer.text
+    async with office.signed_in(owner) as client:
+        assert request.request_id not in (await client.get("/requests")).text
+    assert await votes(office, request) == ()
+    async with office.signed_in(LENA) as client:
+        assert (await decide(client, request)).status_code == 303
 
 
 async def test_a_denial_needs_a_reason_and_keeps_what_was_typed(office: Office) -> None:

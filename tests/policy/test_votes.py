@@ -233,6 +233,13 @@ def test_who_asked_may_not_decide_under_any_spelling() -> None:
     assert judged(vote_of("p-17", subject="ann"), interested=("Ann",)) is VoteRefusal.INTERESTED_PARTY
 
 
+def test_who_is_of_the_group_that_owns_the_agent_may_not_decide() -> None:
+    assert judged(vote_of("ann", "leads", "makers"), interested=("Makers",)) is VoteRefusal.INTERESTED_PARTY
+    owned = OPENED.model_copy(update={"interested": ("makers",)})
+    assert judged(vote_of("ann", "leads", "makers"), opened=owned) is VoteRefusal.INTERESTED_PARTY
+    assert judged(vote_of("ann", "leads"), interested=("makers",)) == judged(vote_of("ann", "leads"))
+
+
 def test_accounts_of_one_person_count_as_one() -> None:
     second = vote_of("ann", "finance", subject="ann-admin", decision_id=opaque_id("dec", "x"))
     assert judged(second, vote_of("ann", "leads")) is VoteRefusal.SAME_PERSON

@@ -12,7 +12,7 @@ from contracts.outcome import Outcome
 from contracts.vote import VoteAccepted, VoteRefusal, VoteRefused
 from incidents.history import fetch_history
 from incidents.tell import tell
-from store.accounts import link_account
+from store.accounts import NewAccount, add_account, link_account
 from store.approvals import StoredRequest, find_request
 from tests.installation import TENANT, Installation
 from tests.operating import Handle, soon
@@ -89,3 +89,21 @@ async def test_accounts_that_turn_out_to_be_one_persons_are_one_vote_at_the_gate
     await asked_again(installation, handle, [first])
     assert installation.refunds() == []
     assert any("does not count any more" in said for said in await why_void(installation, handle))
+
+
+async def test_who_turns_out_to_be_of_the_group_that_owns_the_agent_has_no_vote_at_the_gate(
+    installation: Installation,
+) -> None:
+    handle = await installation.start({"ticket_id": "TIC-2002"})
+    first = await installation.open_request(handle)
+    assert "payments-oncall" in first.interested
+    assert isinstance(await installation.vote(handle, first, "fay"), VoteAccepted)
+    async with installation.db.tenant(TENANT) as cursor:
+        account = NewAccount(
+            tenant=TENANT, username="fay-oncall", person="fay", display_name="Fay", groups=("payments-oncall",)
+        )
+        assert await add_account(cursor, account, "correct horse battery")
+    assert isinstance(await installation.vote(handle, first, "finn"), VoteAccepted)
+    await asked_again(installation, handle, [first])
+    assert installation.refunds() == []
+    assert any("does not count any more: interested_party" in said for said in await why_void(installation, handle))
