@@ -12,46 +12,38 @@ from contracts.model import AssistantMessage
 from contracts.outcome import Outcome, OutcomeReason, ReportContent, RunReport
 from contracts.postcondition import EffectFact, RunFacts
 from contracts.run_activities import CloseRun
-from store.effects import end_effects, list_effects
+from store.runs import Closing, begin_closing, step_lines
 from store.runs import close_run as store_close_run
-from store.runs import load_event_of, load_transcript, run_totals, step_lines
 
 __all__ = ["close_run"]
 
 _MAX_STEP_LINES = 400
-_UNENDED = frozenset({EffectState.PREPARED, EffectState.IN_FLIGHT})
 
 
 async def close_run(engine: Engine, request: CloseRun) -> RunReport:
     """Close once; again, return how it was closed."""
-    effects = await list_effects(engine.db, request.tenant, request.run_id)
-    if any(effect["state"] in _UNENDED for effect in effects):
-        await end_effects(engine.db, request.tenant, request.run_id)
-        effects = await list_effects(engine.db, request.tenant, request.run_id)
-    event = await load_event_of(engine.db, request.tenant, request.run_id)
-    transcript = await load_transcript(engine.db, request.tenant, request.run_id)
-    summary, needed = _last_words(transcript, request.last_step)
+    closing = await begin_closing(engine.db, request.tenant, request.run_id, request.last_step)
+    summary, needed = _last_words(closing.answer)
     outcome, reason, detail = request.outcome, request.reason, request.detail
-    if outcome is Outcome.COMPLETED and not await _achieved(engine, request, event, effects):
+    if outcome is Outcome.COMPLETED and not await _achieved(engine, request, closing):
         outcome, reason = Outcome.ESCALATED, OutcomeReason.POSTCONDITION_FAILED
         detail = "the model said it was done, but the recorded effects do not show it"
     packet = None
     if outcome is not Outcome.COMPLETED:
         entries = await step_lines(engine.db, request.tenant, request.run_id, _MAX_STEP_LINES)
-        packet = escalation_packet(event, reason, detail, needed, entries, effects)
-    totals = await run_totals(engine.db, request.tenant, request.run_id)
+        packet = escalation_packet(closing.event, reason, detail, needed, entries, closing.effects)
     report = RunReport(
         run_id=request.run_id,
         outcome=outcome,
         reason=reason,
-        totals=totals,
+        totals=closing.totals,
         content=ReportContent(summary=summary, packet=packet),
     )
-    entry = RunClosed(outcome=outcome, reason=reason, detail=detail, totals=totals)
+    entry = RunClosed(outcome=outcome, reason=reason, detail=detail, totals=closing.totals)
     return await store_close_run(engine.db, request.tenant, report, detail, entry.model_dump_json())
 
 
-async def _achieved(engine: Engine, request: CloseRun, event: JsonObject, effects: list[JsonObject]) -> bool:
+async def _achieved(engine: Engine, request: CloseRun, closing: Closing) -> bool:
     """Whether the agent's postcondition holds on the recorded effects. One that fails to run does not hold."""
     agent = await engine.definition(request.tenant, request.definition)
     live = engine.registry.live(agent.name)
@@ -59,7 +51,7 @@ async def _achieved(engine: Engine, request: CloseRun, event: JsonObject, effect
         return False
     if live.postcondition is None:
         return True
-    data = event.get("data")
+    data = closing.event.get("data")
     facts = RunFacts(
         event=data if isinstance(data, dict) else {},
         effects=tuple(
@@ -69,7 +61,7 @@ async def _achieved(engine: Engine, request: CloseRun, event: JsonObject, effect
                 arguments=cast("JsonObject", json.loads(str(effect["arguments"]))),
                 output=cast("JsonObject", json.loads(str(effect["output"]))) if effect["output"] else None,
             )
-            for effect in effects
+            for effect in closing.effects
         ),
     )
     try:
@@ -78,16 +70,13 @@ async def _achieved(engine: Engine, request: CloseRun, event: JsonObject, effect
         return False
 
 
-def _last_words(transcript: list[JsonObject], step: int) -> tuple[str, str]:
-    """Summary and need of the finish that the model called at a step; its text when it called none."""
-    for row in reversed(transcript):
-        content = cast("JsonObject", row["content"])
-        if row["step"] != step or content.get("role") != "assistant":
-            continue
-        answer = AssistantMessage.model_validate(content)
-        for call in answer.calls:
-            if call.tool == "finish":
-                words = cast("JsonObject", json.loads(call.arguments_json))
-                return str(words.get("summary") or "")[:8_000], str(words.get("needed") or "")[:8_000]
-        return answer.text[:8_000], ""
-    return "", ""
+def _last_words(said: str) -> tuple[str, str]:
+    """Summary and need of the finish that the model called; its text when it called none."""
+    if not said:
+        return "", ""
+    answer = AssistantMessage.model_validate_json(said)
+    for call in answer.calls:
+        if call.tool == "finish":
+            words = cast("JsonObject", json.loads(call.arguments_json))
+            return str(words.get("summary") or "")[:8_000], str(words.get("needed") or "")[:8_000]
+    return answer.text[:8_000], ""

@@ -18,11 +18,12 @@ from activities.registry import Registry
 from activities.sandbox import Boxes
 from activities.services import Services
 from contracts.agent import PinnedAgent
+from contracts.model import ModelChoice
 from contracts.run_activities import ENGINE_FAULT, STORE_DOWN
 from contracts.tool import Tool
 from settings import Settings
 from store.database import Database, StoreDown
-from store.runs import load_definition
+from store.runs import PinnedDefinition, load_definition
 
 __all__ = ["Engine", "engine_fault", "store_down"]
 
@@ -49,6 +50,9 @@ class Engine:
     )
 
     _schemas: dict[tuple[str, int, str], str] = field(default_factory=dict[tuple[str, int, str], str])
+    _pins: dict[str, tuple[object, PinnedDefinition]] = field(
+        default_factory=dict[str, tuple[object, PinnedDefinition]]
+    )
 
     def schema_digest(self, tool: Tool) -> str:
         """Digest of a tool's schemas, computed once for each version of its source."""
@@ -56,6 +60,18 @@ class Engine:
         if key not in self._schemas:
             self._schemas[key] = schema_digest(tool)
         return self._schemas[key]
+
+    def pin(self, name: str, models: dict[str, ModelChoice], vote_keys: dict[str, str]) -> PinnedDefinition:
+        """The definition that a run of an agent records now; computed anew when models or keys have changed.
+
+        Raises:
+            AgentRefused: see `Registry.pin`.
+        """
+        now = (models, vote_keys)
+        known = self._pins.get(name)
+        if known is None or known[0] != now:
+            known = self._pins[name] = (now, PinnedDefinition(self.registry.pin(name, models, vote_keys)))
+        return known[1]
 
     async def definition(self, tenant: str, digest: str) -> PinnedAgent:
         """A pinned agent by digest. Content-addressed, so a process may keep it."""

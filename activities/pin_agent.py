@@ -9,14 +9,11 @@ from activities.models.model_map import ModelMapError, resolve
 from activities.registry import AgentRefused
 from activities.transcript import event_message, message_row
 from activities.undo import pin_undo
-from contracts.agent import PinnedAgent
 from contracts.audit import RunOpened
-from contracts.canonical import digest
 from contracts.event import AcceptedEvent, EventOrigin, RunRequest, UndoOrigin
 from contracts.model import SystemMessage
 from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
-from store.runs import NewRun, load_definition, load_voucher, open_run
-from store.vote_keys import vote_keys
+from store.runs import NewRun, PinnedDefinition, load_definition, load_opening, open_run
 
 __all__ = ["pin_agent"]
 
@@ -35,14 +32,14 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
     if not isinstance(request.origin, EventOrigin):
         _refuse("runs started by other runs are not accepted by this version")
     origin = request.origin
-    accepted = await load_voucher(engine.db, request.tenant, origin.endpoint, origin.event_id)
+    accepted = await load_opening(engine.db, request.tenant, origin.endpoint, origin.event_id)
     if accepted is None:
         _refuse(f"no event {origin.event_id!r} was accepted at {origin.endpoint}")
     told = (request.run_id, request.agent, origin.body_digest, request.on_behalf_of)
     if told != (accepted.run_id, accepted.agent, accepted.event.body_digest, accepted.on_behalf_of):
         _refuse(f"the accepted event {origin.event_id!r} started another run than this")
-    agent = await _pin(engine, request)
-    pinned = digest(agent)
+    pinned = _pin(engine, request, accepted.vote_keys)
+    agent = pinned.agent
     interested = tuple(name for name in (accepted.on_behalf_of, agent.owner) if name)
     goal = _goal(accepted.event)
     first = (SystemMessage(text=agent.prompt), event_message(accepted.event.model_dump(mode="json")))
@@ -51,7 +48,7 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
         NewRun(
             tenant=request.tenant,
             run_id=request.run_id,
-            definition=agent,
+            definition=pinned,
             endpoint=origin.endpoint,
             event_id=origin.event_id,
             parent_run_id=None,
@@ -62,11 +59,11 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
             goal=goal,
             messages=tuple(message_row(message) for message in first),
             audit=RunOpened(
-                agent=agent.name, definition=pinned, origin=origin, on_behalf_of=accepted.on_behalf_of
+                agent=agent.name, definition=pinned.digest, origin=origin, on_behalf_of=accepted.on_behalf_of
             ).model_dump_json(),
         ),
     )
-    if stored != pinned:
+    if stored != pinned.digest:
         # Pinned by an earlier attempt or an earlier part of a long run, before the folder changed: that one holds.
         found = await load_definition(engine.db, request.tenant, stored)
         if found is None:
@@ -82,16 +79,14 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
     )
 
 
-async def _pin(engine: Engine, request: RunRequest) -> PinnedAgent:
+def _pin(engine: Engine, request: RunRequest, vote_keys: dict[str, str]) -> PinnedDefinition:
     try:
         loaded = engine.registry.agent(request.agent)
         named = resolve(loaded.file.models.values(), engine.settings)
         models = {role: named[name] for role, name in loaded.file.models.items()}
-        async with engine.db.everywhere() as cursor:
-            keys = await vote_keys(cursor)
-        if not keys:
+        if not vote_keys:
             raise ApplicationError("no vote key is published yet: start the approvals process", type=STORE_DOWN)
-        return engine.registry.pin(request.agent, models, keys)
+        return engine.pin(request.agent, models, vote_keys)
     except (AgentRefused, ModelMapError, ValueError) as error:
         _refuse(str(error), error)
 

@@ -21,7 +21,7 @@ from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
 from contracts.turn import CallContent, CallControl, CallModel, Calls, Finish, ModelTurn, TurnContent
 from contracts.undo import UNDO_PLANNER, UndoItem, UndoPlan
 from store.effects import list_effects
-from store.runs import NewRun, load_definition, load_run, load_transcript, open_run
+from store.runs import NewRun, PinnedDefinition, load_definition, load_run, load_transcript, open_run
 from store.undo import UndoOrder, find_order, propose_step
 from store.vote_keys import vote_keys
 
@@ -61,6 +61,7 @@ async def _open(engine: Engine, request: RunRequest, order: UndoOrder, agent: Lo
         raise ApplicationError("no vote key is published yet: start the approvals process", type=STORE_DOWN)
     pinned = Registry.pin_loaded(agent, {}, keys)
     pinned = pinned.model_copy(update={"limits": pinned.limits.model_copy(update={"loops": None})})
+    definition = PinnedDefinition(pinned)
     of_run = await load_run(engine.db, request.tenant, order.of_run)
     if of_run is None:
         _refuse(f"there is no run {order.of_run}")
@@ -76,7 +77,7 @@ async def _open(engine: Engine, request: RunRequest, order: UndoOrder, agent: Lo
         NewRun(
             tenant=request.tenant,
             run_id=request.run_id,
-            definition=pinned,
+            definition=definition,
             endpoint=None,
             event_id=None,
             parent_run_id=order.of_run,
@@ -87,7 +88,7 @@ async def _open(engine: Engine, request: RunRequest, order: UndoOrder, agent: Lo
             goal=goal,
             messages=tuple(message_row(message) for message in first),
             audit=RunOpened(
-                agent=pinned.name, definition=digest(pinned), origin=request.origin, on_behalf_of=order.username
+                agent=pinned.name, definition=definition.digest, origin=request.origin, on_behalf_of=order.username
             ).model_dump_json(),
         ),
     )

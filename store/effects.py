@@ -12,7 +12,6 @@ __all__ = [
     "Resolution",
     "Start",
     "doubt_effect",
-    "end_effects",
     "list_effects",
     "renew_lease",
     "resolve_effect",
@@ -91,11 +90,6 @@ async def resolve_effect(db: Database, key: CallKey, found: Resolution) -> bool:
          found.output, found.error, found.control, text, size, found.audit),
     )  # fmt: skip
     return row["kind"] == "resolved"
-
-
-async def end_effects(db: Database, tenant: str, run_id: str) -> None:
-    """For a run that ends: what was never sent has failed, what was under way is unknown. Again is harmless."""
-    await db.call("select end_effects(%s, %s)", (tenant, run_id))
 
 
 _OF_RUN: LiteralString = """

@@ -2,65 +2,82 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from contracts.agent import PinnedAgent
-from contracts.base import JsonObject
-from contracts.canonical import canonical_bytes, digest
+from contracts.base import Digest, JsonObject
+from contracts.canonical import canonical_bytes, digest_bytes
 from contracts.event import AcceptedEvent
 from contracts.outcome import RunReport, RunTotals
 from store.database import Database
 
 __all__ = [
+    "Closing",
     "NewRun",
-    "Voucher",
+    "Opening",
+    "PinnedDefinition",
     "append_audit",
+    "begin_closing",
     "close_run",
     "effect_counts",
     "find_run_ids",
     "list_runs",
     "load_definition",
-    "load_event_of",
+    "load_opening",
     "load_run",
     "load_transcript",
-    "load_voucher",
     "open_run",
-    "run_totals",
     "served_model_of",
     "step_lines",
 ]
 
 
 @dataclass(frozen=True)
-class Voucher:
-    """The inbox row that vouches for a run."""
+class Opening:
+    """What the start of a run depends on."""
 
     event: AcceptedEvent
+    """Of the inbox row that vouches for the run, as the next three."""
     agent: str
     run_id: str
     on_behalf_of: str | None
+    vote_keys: dict[str, str]
+    """Public keys (JWK as canonical JSON) in use, by key id: what the run pins."""
 
 
-async def load_voucher(db: Database, tenant: str, endpoint: str, event_id: str) -> Voucher | None:
-    """The inbox row of an event."""
-    async with db.tenant(tenant) as cursor:
-        await cursor.execute(
-            """select event, agent, run_id, on_behalf_of from inbox
-               where tenant = %s and endpoint = %s and event_id = %s""",
-            (tenant, endpoint, event_id),
-        )
-        row = await cursor.fetchone()
-    if row is None:
+async def load_opening(db: Database, tenant: str, endpoint: str, event_id: str) -> Opening | None:
+    """The inbox row of an event, with the keys in use; None when no such event was accepted."""
+    row = await db.call("select * from load_opening(%s, %s, %s)", (tenant, endpoint, event_id))
+    if row["event"] is None:
         return None
-    return Voucher(
+    return Opening(
         event=AcceptedEvent.model_validate_json(row["event"]),
         agent=row["agent"],
         run_id=row["run_id"],
         on_behalf_of=row["on_behalf_of"],
+        vote_keys=row["keys"],
     )
+
+
+@dataclass(frozen=True)
+class PinnedDefinition:
+    """A pinned agent as it is stored."""
+
+    agent: PinnedAgent
+
+    @cached_property
+    def body(self) -> str:
+        """Canonical JSON."""
+        return canonical_bytes(self.agent).decode()
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Of the body."""
+        return digest_bytes(self.body.encode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +86,7 @@ class NewRun:
 
     tenant: str
     run_id: str
-    definition: PinnedAgent
+    definition: PinnedDefinition
     endpoint: str | None
     event_id: str | None
     parent_run_id: str | None
@@ -88,10 +105,10 @@ class NewRun:
 
 async def open_run(db: Database, run: NewRun) -> tuple[str, int]:
     """Insert a run, or find it; its definition's digest and when it was opened (Unix seconds)."""
-    body = canonical_bytes(run.definition).decode()
+    agent = run.definition.agent
     row = await db.call(
         "select * from open_run(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s)",
-        (run.tenant, run.run_id, run.definition.name, run.definition.version, digest(run.definition), body,
+        (run.tenant, run.run_id, agent.name, agent.version, run.definition.digest, run.definition.body,
          run.endpoint, run.event_id, run.parent_run_id, run.root_run_id, run.on_behalf_of,
          json.dumps(list(run.interested)), json.dumps(list(run.trusted_fields)), run.goal,
          [text for text, _ in run.messages],
@@ -162,21 +179,29 @@ async def find_run_ids(db: Database, tenant: str, prefix: str, *, limit: int = 5
         return [str(row["run_id"]) for row in await cursor.fetchall()]
 
 
-async def run_totals(db: Database, tenant: str, run_id: str) -> RunTotals:
-    """What a run has used. A reservation that nobody settled counts as used: it may have been charged."""
-    async with db.tenant(tenant) as cursor:
-        await cursor.execute(
-            """select s.steps, s.model_calls, s.tool_calls, s.effects, s.tokens_used + s.tokens_reserved as tokens,
-                   s.micros_used + s.micros_reserved as micros,
-                   (select count(*) from effects e where e.tenant = s.tenant and e.run_id = s.run_id
-                       and e.state in ('unknown', 'in_flight')) as unknown,
-                   (select round(coalesce(sum(w.attended_ms), 0) / 1000)::int from request_views w
-                       where w.tenant = s.tenant and w.run_id = s.run_id) as people_s
-               from run_state s where s.tenant = %s and s.run_id = %s""",
-            (tenant, run_id),
-        )
-        row = await cursor.fetchone()
-    return RunTotals.model_validate(row or {})
+@dataclass(frozen=True)
+class Closing:
+    """What the end of a run depends on."""
+
+    event: JsonObject
+    """That started it; empty when none did."""
+    effects: list[JsonObject]
+    """Its writes with their states, in order. None is under way any more."""
+    answer: str
+    """What the model said last, as JSON text; empty when it said nothing."""
+    totals: RunTotals
+    """What it has used."""
+
+
+async def begin_closing(db: Database, tenant: str, run_id: str, step: int) -> Closing:
+    """End the effects of a run at its last step, and read what its end depends on. Again is harmless."""
+    row = await db.call("select * from begin_closing(%s, %s, %s)", (tenant, run_id, step))
+    return Closing(
+        event=json.loads(row["event"]) if row["event"] else {},
+        effects=row["effects"],
+        answer=row["answer"] or "",
+        totals=RunTotals.model_validate(row["totals"] or {}),
+    )
 
 
 async def effect_counts(db: Database, tenant: str, run_id: str) -> dict[str, int]:
@@ -227,11 +252,3 @@ async def served_model_of(db: Database, tenant: str, run_id: str, step: int) -> 
 async def append_audit(cursor: AsyncCursor[DictRow], tenant: str, run_id: str, kind: str, body: str) -> None:
     """Append an entry to the run's chain, in the cursor's transaction."""
     await cursor.execute("select append_audit(%s, %s, %s, %s)", (tenant, run_id, kind, body))
-
-
-async def load_event_of(db: Database, tenant: str, run_id: str) -> JsonObject:
-    """The event that started a run; empty when the run has none."""
-    async with db.tenant(tenant) as cursor:
-        await cursor.execute("select event from inbox where tenant = %s and run_id = %s", (tenant, run_id))
-        row = await cursor.fetchone()
-    return cast("JsonObject", json.loads(row["event"])) if row else {}

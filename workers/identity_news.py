@@ -93,9 +93,14 @@ class IdentityNews:
 
     async def tell(self) -> None:
         """Send the epochs to the services that do not know them yet; a service that fails is asked again later."""
-        waiting = [(name, each) for name, each in self._listeners.items() if each.told != self._epochs]
+        now_s = time.monotonic()
+        waiting = [
+            (name, each)
+            for name, each in self._listeners.items()
+            if each.told != self._epochs and now_s >= each.not_before_s
+        ]
         if not waiting:
-            return
+            return  # before there is a client: making one costs more than all the rest of a look
         async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_PUSH_TIMEOUT_S) as http:
             await asyncio.gather(*(self._push(http, name, each) for name, each in waiting))
 
@@ -120,8 +125,6 @@ class IdentityNews:
 
     async def _push(self, http: httpx.AsyncClient, name: str, listener: "_Listener") -> None:
         """Tell one service."""
-        if time.monotonic() < listener.not_before_s:
-            return
         statement, telling = self.statement(), dict(self._epochs)
         if statement is None:
             return

@@ -31,6 +31,51 @@ begin
         from runs r where r.tenant = p_tenant and r.run_id = p_run;
 end $$;
 
+drop function if exists load_opening;
+create function load_opening( -- the inbox row that vouches for a run, and the keys that it pins
+    p_tenant text, p_endpoint text, p_event_id text,
+    out event text, out agent text, out run_id text, out on_behalf_of text, out keys json
+) language plpgsql stable as $$
+begin
+    perform take_tenant(p_tenant);
+    select i.event, i.agent, i.run_id, i.on_behalf_of into event, agent, run_id, on_behalf_of from inbox i
+        where i.tenant = p_tenant and i.endpoint = p_endpoint and i.event_id = p_event_id;
+    select coalesce(json_object_agg(k.kid, k.public_jwk), '{}'::json) into keys from vote_keys k where k.retired_at is null;
+end $$;
+
+drop function if exists begin_closing;
+create function begin_closing( -- what a run's end depends on; its unended effects are ended with it
+    p_tenant text, p_run text, p_step int,
+    out event text, -- null: none started it
+    out effects json, -- the ledger's rows, in order
+    out answer text, -- what the model said at the step, if anything
+    out totals json
+) language plpgsql as $$
+begin
+    perform take_tenant(p_tenant);
+    if exists (select 1 from effects e where e.tenant = p_tenant and e.run_id = p_run
+        and e.state in ('prepared', 'in_flight')) then
+        perform end_effects(p_tenant, p_run);
+    end if;
+    select i.event into event from inbox i where i.tenant = p_tenant and i.run_id = p_run;
+    select coalesce(json_agg(x), '[]'::json) into effects from (
+        select e.step, e.call, e.tool, e.state, e.arguments, e.output, e.error, e.amount_minor, e.currency
+        from effects e where e.tenant = p_tenant and e.run_id = p_run order by e.step, e.call) x;
+    select m.content into answer from journal j join messages m
+            on m.tenant = j.tenant and m.run_id = j.run_id and m.seq = j.message_seq
+        where j.tenant = p_tenant and j.run_id = p_run and j.step = p_step and j.call = -1 and j.visit = 1
+            and j.state = 'done';
+    select to_json(x) into totals from (
+        -- A reservation that nobody settled counts as used: it may have been charged.
+        select s.steps, s.model_calls, s.tool_calls, s.effects, s.tokens_used + s.tokens_reserved as tokens,
+            s.micros_used + s.micros_reserved as micros,
+            (select count(*) from effects e where e.tenant = s.tenant and e.run_id = s.run_id
+                and e.state in ('unknown', 'in_flight')) as unknown,
+            (select round(coalesce(sum(w.attended_ms), 0) / 1000)::int from request_views w
+                where w.tenant = s.tenant and w.run_id = s.run_id) as people_s
+        from run_state s where s.tenant = p_tenant and s.run_id = p_run) x;
+end $$;
+
 drop function if exists close_run;
 create function close_run( -- once: a second close returns what the first one stored
     p_tenant text, p_run text, p_outcome text, p_reason text, p_detail text, p_report text, p_audit text,

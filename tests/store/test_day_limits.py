@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from contracts.call import EffectState
 from store.database import Database
-from store.effects import end_effects, start_effect
+from store.effects import start_effect
 from store.journal import Admission, CallKey, finish_call
 from store.limits import (
     LimitChange,
@@ -29,6 +29,7 @@ from store.limits import (
     run_usage,
 )
 from store.model_calls import release_model_call, reserve_model_call, settle_model_call
+from store.runs import begin_closing
 from tests.conftest import DatabaseAddresses
 from tests.store.actors import READ, WRITE, finished
 from tests.store.ledger_world import AGENT, AMOUNT_MINOR, AMPLE, CALLS_MAX, TENANT, WALL_S, World, day_limits, new_run
@@ -163,7 +164,7 @@ async def test_only_a_write_that_certainly_failed_gives_its_money_back(world: Wo
     assert (await counter(world))["money"] == {"EUR": AMOUNT_MINOR}
     assert (await one_call(world, unsent, limits, write=True)).kind == "admitted"
     assert (await one_call(world, late, limits, write=True)).kind == "limit"
-    await end_effects(world.db, TENANT, unsent)
+    await begin_closing(world.db, TENANT, unsent, 1)
     assert (await one_call(world, late, limits, write=True)).kind == "admitted"
     assert (await counter(world, "tool", WRITE))["money"] == {"EUR": 2 * AMOUNT_MINOR}
 

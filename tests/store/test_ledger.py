@@ -11,9 +11,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from contracts.call import EffectState
 from store.database import Database
-from store.effects import doubt_effect, end_effects, renew_lease, resolve_effect, start_effect, unknown_effects
+from store.effects import doubt_effect, renew_lease, resolve_effect, start_effect, unknown_effects
 from store.journal import CallKey, finish_call
 from store.model_calls import SettledAnswer, reserve_model_call, settle_model_call
+from store.runs import begin_closing
 from tests.conftest import DatabaseAddresses
 from tests.store.actors import READ, WRITE, finished, resolved
 from tests.store.ledger_world import AGENT, AMOUNT_MINOR, BOUNDS, CALLS_MAX, TENANT, World, new_run
@@ -219,8 +220,8 @@ async def test_a_run_that_ends_leaves_no_effect_open(world: World) -> None:
     unsent, under_way = call_of(world), call_of(world, call=1)
     admission = await world.admit(unsent, WRITE, await world.load(unsent, WRITE), deed="one")
     fence, effect_fence = await sent(world, under_way, deed="two")
-    await end_effects(world.db, TENANT, world.runs[0])
-    await end_effects(world.db, TENANT, world.runs[0])
+    await begin_closing(world.db, TENANT, world.runs[0], 1)
+    await begin_closing(world.db, TENANT, world.runs[0], 1)
     states = [effect["state"] for effect in await world.rows("effects", world.runs[0])]
     assert states == ["failed_final", "unknown"]
     assert (await state_of(world))["money_minor"] == {"EUR": AMOUNT_MINOR}
