@@ -166,6 +166,8 @@ class ModelCaller:
             messages.append((told, position if correction.role == "tool" else None, told_size))
         first = proposal.control.calls[0].tool if isinstance(proposal.control, Calls) else None
         malformed = isinstance(proposal.control, Malformed)
+        reads = {tool.name for tool in agent.tools if tool.is_short_read}
+        followed = isinstance(proposal.control, Calls) and any(call.tool in reads for call in proposal.control.calls)
         shrinks = malformed and reservation.malformed > 0  # one slip is corrected; another is a reason for doubt
         values_after = self._gate.values_known(request.tenant, request.run_id)
         settled = await settle_model_call(
@@ -196,6 +198,7 @@ class ModelCaller:
                 wall_back_s=unused_s(math.ceil(choice.timeout_s), began_s),
                 malformed=malformed,
                 shrinks=self._limits(request, agent) if shrinks else None,
+                durable=not followed,  # its first reads come next: `with_first_reads` ends with all on disk
                 agent=agent.name,
                 first_tool=first,
                 values_after=values_after,

@@ -1,7 +1,8 @@
-"""The short reads that a model has just asked for, made by the activity that asked it: a plain step is one activity.
+"""The short reads that a model has just asked for, made by the activity that asked it.
 
 A read changes nothing and its visit is journaled, so a repetition of the activity finds it done. What does not fit in
-here, or fails, is left to the run: it visits the call as if nobody had tried.
+here, or fails, is left to the run: it visits the call as if nobody had tried. Answer, admissions and results are
+committed without waiting for the disk but for the last: the run is told when all of it is there.
 """
 
 import logging
@@ -22,7 +23,7 @@ _LOG = logging.getLogger("activities")
 async def with_first_reads(
     engine: Engine, gate: Gate, request: CallModel, turn: ModelTurn, *, within_s: float
 ) -> ModelTurn:
-    """The turn with the first visits of its short reads, in their order.
+    """The turn with the first visits of its short reads, in their order; on disk, as the answer itself.
 
     `within_s`: what is left of the activity's time. A read that might not end in it is not begun.
     """
@@ -32,6 +33,8 @@ async def with_first_reads(
     tools = {tool.name: tool for tool in agent.tools}
     until_s = time.monotonic() + min(_MOST_S, within_s)
     visits: list[CallResult] = []
+    if not any(tools[call.tool].is_short_read for call in turn.control.calls):
+        return turn
     for index, call in enumerate(turn.control.calls):
         tool = tools[call.tool]
         if not tool.is_short_read:
@@ -53,4 +56,7 @@ async def with_first_reads(
         except Exception as error:  # noqa: BLE001 - whatever it is, the run meets it in its own visit and deals with it
             _LOG.warning("step %s call %s is left to the run: %s", request.step, index, error)
             break
-    return turn.model_copy(update={"visits": tuple(visits)}) if visits else turn
+    if not visits:
+        await engine.db.flush()  # a visit's end waits for the disk; here none did
+        return turn
+    return turn.model_copy(update={"visits": tuple(visits)})

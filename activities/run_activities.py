@@ -14,7 +14,6 @@ from activities.call_model import ModelCaller
 from activities.checks import run_check
 from activities.close_run import close_run
 from activities.engine import Engine, store_down
-from activities.first_reads import with_first_reads
 from activities.gate import Gate
 from activities.halting import note_order, pause_run
 from activities.heartbeats import beating
@@ -22,6 +21,7 @@ from activities.notify import send_notices
 from activities.pin_agent import pin_agent
 from activities.run_limits import note_run, open_raise, settle_raise
 from activities.settling import settle_approval
+from activities.turns import Turns
 from activities.undo import propose_undo
 from contracts.call import CallResult, ExecuteTool
 from contracts.check import CheckResult, RunCheck
@@ -118,7 +118,7 @@ class RunActivities:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._gate = Gate(engine)
-        self._models = ModelCaller(engine, self._gate)
+        self._turns = Turns(engine, self._gate, ModelCaller(engine, self._gate))
 
     def all(self) -> Sequence[Callable[..., object]]:
         """What a worker registers."""
@@ -151,8 +151,7 @@ class RunActivities:
         """See `activities.call_model`."""
         began_s = time.monotonic()
         async with beating("calling the model"):
-            turn = await self._models.call(request)
-            return await with_first_reads(self._engine, self._gate, request, turn, within_s=_time_left_s(began_s))
+            return await self._turns.take(request, lambda: _time_left_s(began_s))
 
     @activity.defn(name=EXECUTE_TOOL.name)
     @_bounded

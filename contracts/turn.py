@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName, is_empty
+from contracts.base import Digest, JsonObject, Micros, Record, RunId, TenantId, ToolName, is_empty, is_none
 from contracts.call import CallHead, CallResult
 from contracts.outgoing import Redaction
 
@@ -34,6 +34,8 @@ class CallModel(Record):
     step: int = Field(ge=1)
     role: str = "plan"
     """Which entry of the definition's models answers."""
+    ahead: int = Field(default=0, ge=0, le=16, exclude_if=is_empty)
+    """How many of the next steps may be taken as well, while each asks for short reads alone and learns something."""
 
 
 class CallControl(Record):
@@ -132,6 +134,10 @@ class ModelTurn(Record):
     """Digest over the messages that the model was shown: proves which input this answer belongs to."""
     visits: tuple[CallResult, ...] = Field(default=(), exclude_if=is_empty)
     """First visits of short reads among the calls, made by the same activity: see `activities.first_reads`."""
+    took_ms: int | None = Field(default=None, ge=0, exclude_if=is_none)
+    """How long the turn took with its visits, where one activity took several."""
+    then: tuple["ModelTurn", ...] = Field(default=(), exclude_if=is_empty)
+    """Turns of the next steps, made by the same activity: see `activities.turns`."""
 
 
 class TurnHead(BaseModel):
@@ -143,3 +149,4 @@ class TurnHead(BaseModel):
     tokens: int
     micros: Micros
     visits: tuple[CallHead, ...] = ()
+    then: tuple["TurnHead", ...] = ()

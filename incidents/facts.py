@@ -1,9 +1,9 @@
 """What a history says, without Temporal's bookkeeping: activities, signals, endings, each with its event. Pure.
 
 Local activities leave one marker event, in the form that Temporal's core writes: `core_local_activity`, with the
-result or failure, and a `data` payload that names the activity and its times. Their inputs are not recorded. The
-visits of short reads that a model call made itself stand within its result: they are told as the local visits that they
-take the place of.
+result or failure, and a `data` payload that names the activity and its times. Their inputs are not recorded. What a
+model call did beyond its own turn stands within its result, and is told as what it takes the place of: visits of short
+reads as local visits, turns of the next steps as model calls.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ __all__ = ["Activity", "Cancellation", "Fact", "Fault", "LinkEnded", "LinkStarte
 
 _LOCAL_ACTIVITY = "core_local_activity"
 _NANOS = 1_000_000_000
+_MILLIS = 1_000
 
 
 class Fault(Record):
@@ -138,7 +139,7 @@ class _Link:
 
     def _facts(self, event: HistoryEvent) -> list[Fact]:
         fact = self._activity(event) or self._other(event)
-        return [] if fact is None else [fact, *_visits_within(fact)]
+        return [] if fact is None else _unfolded(fact)
 
     def _where(self, event: HistoryEvent) -> dict[str, object]:
         return {"link": self._number, "event": event.event_id, "at_s": _seconds(event.event_time)}
@@ -283,27 +284,52 @@ def _first(payloads: Sequence[Payload]) -> JsonValue:
     return values[0] if values else None
 
 
-def _visits_within(fact: Fact) -> list[Fact]:
-    """The visits that a model call made with its answer."""
+def _unfolded(fact: Fact) -> list[Fact]:
+    """A fact with what stands within it: the further turns of a model call, and the visits that each turn made."""
     if not (isinstance(fact, Activity) and fact.name == CALL_MODEL.name and isinstance(fact.result, dict)):
-        return []
-    visits = cast("list[JsonObject]", fact.result.get("visits", []))
+        return [fact]
+    turns = [fact.result, *cast("list[JsonObject]", fact.result.get("then", []))]
+    asked = cast("JsonObject", fact.input)
+    ends_s = fact.at_s - sum(cast("int", turn.get("took_ms", 0)) for turn in turns[1:]) / _MILLIS
+    found: list[Fact] = []
+    for after, turn in enumerate(turns):
+        took_s = cast("int", turn.get("took_ms", 0)) / _MILLIS
+        update: dict[str, object] = {"at_s": ends_s, "result": {**turn, "then": []}}
+        if after:
+            step = cast("int", asked["step"]) + after
+            update |= {
+                "activity_id": f"s{step}-model",
+                "within": True,
+                "input": {**asked, "step": step},
+                "scheduled_event": fact.event,
+                "scheduled_at_s": ends_s - took_s,
+                "fault": None,
+                "attempts": 1,
+            }
+        one = fact.model_copy(update=update)
+        found += [one, *_visits_within(one, turn)]
+        ends_s += cast("int", turns[after + 1].get("took_ms", 0)) / _MILLIS if after + 1 < len(turns) else 0
+    return found
+
+
+def _visits_within(made_by: Activity, turn: JsonObject) -> list[Fact]:
+    """The visits that a model call made with its answer."""
     return [
-        fact.model_copy(
+        made_by.model_copy(
             update={
                 "name": EXECUTE_TOOL.name,
                 "activity_id": f"s{visit['step']}-c{visit['call']}-v{visit['visit']}",
                 "local": True,
                 "within": True,
                 "input": None,
-                "scheduled_event": fact.event,
-                "scheduled_at_s": fact.at_s,
+                "scheduled_event": made_by.event,
+                "scheduled_at_s": made_by.at_s,
                 "result": visit,
                 "fault": None,
                 "attempts": 1,
             }
         )
-        for visit in visits
+        for visit in cast("list[JsonObject]", turn.get("visits", []))
     ]
 
 

@@ -68,6 +68,11 @@ class LoopWatch:
             warned=self._warned,
         )
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the newest step neither did nor learnt anything."""
+        return self._no_progress > 0
+
     def step(self, calls: Sequence[CallSeen]) -> LoopVerdict | None:
         """Take a step's calls; a verdict when they close a circle. After a warning the counts begin anew."""
         if not calls:

@@ -85,6 +85,10 @@ class Database:
             raise RuntimeError(msg)
         return row
 
+    async def flush(self) -> None:
+        """Wait until everything that was committed so far is on disk, on whatever connection."""
+        await self.call("select pg_logical_emit_message(true, 'countersign', '') as lsn", ())
+
     @asynccontextmanager
     async def tenant(self, tenant: str) -> AsyncGenerator[AsyncCursor[DictRow]]:
         """A transaction of one tenant: committed at the end of the block, rolled back on an exception."""

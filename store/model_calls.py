@@ -123,6 +123,8 @@ class SettledAnswer:
     malformed: bool = False
     shrinks: str | None = None
     """The run's limits, when this answer shrinks them: JSON text of `activities/limits.py`."""
+    durable: bool = True
+    """Whether to wait until it is on disk. Who does not must, before anybody is told of it: see `Database.flush`."""
     agent: str
     first_tool: str | None
     """Tool of the first call that the answer proposes: what the gate needs to decide it is read at once."""
@@ -146,10 +148,10 @@ async def settle_model_call(db: Database, tenant: str, run_id: str, step: int, a
     """Store the answer."""
     row = await db.call(
         """select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s, %s, %s, %s,
-               %s, %s, %s, %s, %s)""",
+               %s, %s, %s, %s, %s, %s)""",
         (tenant, run_id, step, answer.fence, answer.tokens, answer.micros, answer.control,
          [text for text, _, _ in answer.messages], [call for _, call, _ in answer.messages],
          [size for _, _, size in answer.messages], answer.audit, answer.day, answer.wall_back_s, answer.malformed,
-         answer.shrinks, answer.agent, answer.first_tool, answer.values_after, answer.zone),
+         answer.shrinks, answer.durable, answer.agent, answer.first_tool, answer.values_after, answer.zone),
     )  # fmt: skip
     return Settled(kind=row["kind"], first_call=loaded_call(row) if row["known"] else None)

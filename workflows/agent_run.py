@@ -30,6 +30,8 @@ __all__ = ["AgentRun"]
 _OUTCOME = SearchAttributeKey.for_keyword("RunOutcome")
 _FIRST_MODEL_WAIT_S = 60
 _LONGEST_MODEL_WAIT_S = 3_600
+_AHEAD = 4
+"""How many steps the activity of another may take with it: a pause or the run's end is not much later for it."""
 
 
 @workflow.defn(name="AgentRun")
@@ -49,6 +51,8 @@ class AgentRun:
         self._malformed = carried.malformed if carried else 0
         self._waited_before_s = carried.waited_s if carried else 0.0
         self._totals = RunTotals()
+        self._taken: list[TurnHead] = []
+        """Turns of the next steps, already taken by the activity of an earlier one."""
 
     @workflow.run
     async def run(self, request: RunRequest) -> RunReport:
@@ -151,6 +155,8 @@ class AgentRun:
         choice = pinned.agent.models["plan"]
         while True:
             self._enter("thinking")
+            if self._taken:
+                return self._counted(self._taken.pop(0))
             try:
                 turn = await stubs.call_model(
                     CallModel(
@@ -158,6 +164,7 @@ class AgentRun:
                         run_id=self._request.run_id,
                         definition=pinned.definition,
                         step=self._step,
+                        ahead=0 if self._overruns and self._overruns.stalled else _AHEAD,
                     ),
                     attempt=attempt,
                     timeout_s=choice.timeout_s,
@@ -170,15 +177,19 @@ class AgentRun:
                 await self._halts.clear(self._step)
                 wait_s, attempt = min(wait_s * 2, _LONGEST_MODEL_WAIT_S), attempt + 1
                 continue
-            self._totals = self._totals.model_copy(
-                update={
-                    "steps": self._step,
-                    "model_calls": self._totals.model_calls + 1,
-                    "tokens": self._totals.tokens + turn.tokens,
-                    "micros": self._totals.micros + turn.micros,
-                }
-            )
-            return turn
+            self._taken = list(turn.then)
+            return self._counted(turn)
+
+    def _counted(self, turn: TurnHead) -> TurnHead:
+        self._totals = self._totals.model_copy(
+            update={
+                "steps": self._step,
+                "model_calls": self._totals.model_calls + 1,
+                "tokens": self._totals.tokens + turn.tokens,
+                "micros": self._totals.micros + turn.micros,
+            }
+        )
+        return turn
 
     async def _close(self, pinned: Pinned, end: End) -> RunReport:
         self._phase = "closing"

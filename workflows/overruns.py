@@ -44,6 +44,11 @@ class Overruns:
         self.waited_s = 0.0
         """Time spent waiting for people, in seconds."""
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the newest step told nothing new: one more like it may close a circle."""
+        return self._watch is not None and self._watch.stalled
+
     def carry(self, carried: Carried) -> Carried:
         """What another execution of the run must know."""
         return carried.model_copy(

@@ -58,6 +58,10 @@ class Gate:
         """Sequence number up to which the recorded values of a run are indexed here."""
         return self._values.known_until(tenant, run_id)
 
+    def forget(self, tenant: str, run_id: str) -> None:
+        """Drop what is kept of a run, when a statement about it failed that others were committed before."""
+        self._values.forget(tenant, run_id)
+
     def foresee(self, key: CallKey, loaded: LoadedCall, values_after: int) -> None:
         """Take what was read about a call that will be visited next."""
         self._foreseen.put(key, loaded, values_after)

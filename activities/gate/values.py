@@ -26,6 +26,10 @@ class RunValues:
         """Sequence number of the last message that is indexed."""
         return self._runs.get((tenant, run_id), (0, None, None))[0]
 
+    def forget(self, tenant: str, run_id: str) -> None:
+        """Read the run anew: what was read of it may never have reached the disk."""
+        self._runs.pop((tenant, run_id), None)
+
     def extended(
         self, tenant: str, run_id: str, after: int, loaded: LoadedCall, labels: Mapping[str, Mapping[str, Label]]
     ) -> tuple[ValueIndex, OwnRecords]:

@@ -138,6 +138,7 @@ create function settle_model_call(
     p_audit text,
     p_day text, p_wall_back_s int, -- the day of the reservation, and what of its time was not used
     p_malformed boolean, p_shrinks text, -- limits: only when this answer shrinks them
+    p_durable boolean, -- whether it is waited for until it is on disk
     p_agent text, p_tool text, p_values_after int, p_zone text, -- the first call that the answer proposes, if any: it is loaded as well
     out kind text, -- settled, or lost: a later attempt took over
     -- as `load_call`
@@ -151,6 +152,7 @@ declare
     chained bytea;
 begin
     perform take_tenant(p_tenant);
+    if not p_durable then perform set_config('synchronous_commit', 'off', true); end if;
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     select * into j from journal r where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1
         and r.visit = 1;
