@@ -6,7 +6,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pydantic import Field
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -22,9 +21,9 @@ from activities.transcript import message_row
 from activities.transcripts import Transcript, Transcripts
 from contracts.agent import PinnedAgent
 from contracts.audit import ModelReplied
-from contracts.base import Digest, Micros, Record, is_empty
+from contracts.base import Digest
 from contracts.canonical import digest_bytes
-from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, StopReason, ToolMessage, ToolSchema
+from contracts.model import AssistantMessage, ModelChoice, ModelReply, ModelRequest, ToolMessage, ToolSchema
 from contracts.outgoing import Redaction
 from contracts.run_activities import MODEL_REJECTED, MODEL_UNAVAILABLE, TAKEN_OVER
 from contracts.tool import Tool
@@ -45,18 +44,6 @@ __all__ = ["ModelCaller"]
 _MTOK = 1_000_000
 _EMPTY = "sha256:" + "0" * 64
 _MAX_OFFERS = 256
-
-
-class StoredTurn(Record):
-    """What the journal keeps of a turn: enough to read the stored answer again exactly as before."""
-
-    stop: StopReason
-    stop_detail: str = Field(default="", exclude_if=is_empty)
-    served_model: str
-    tokens: int
-    micros: Micros
-    transcript_digest: Digest
-    redactions: tuple[Redaction, ...] = Field(default=(), exclude_if=is_empty)
 
 
 @dataclass(frozen=True)
@@ -151,24 +138,30 @@ class ModelCaller:
         text, size = message_row(answer)
         tokens = reply.usage.total_tokens
         micros = cost_micros(choice, reply.usage, reply.served_model, datetime.now(UTC))
-        stored = StoredTurn(
-            stop=reply.stop,
-            stop_detail=reply.stop_detail,
-            served_model=reply.served_model,
-            tokens=tokens + reservation.tokens_lost,
-            micros=micros + reservation.micros_lost,
-            transcript_digest=shown,
-            redactions=redactions,
-        )
         messages: list[tuple[str, int | None, int]] = [(text, None, size)]
         for position, correction in enumerate(proposal.corrections):
             told, told_size = message_row(correction)
             messages.append((told, position if correction.role == "tool" else None, told_size))
-        first = proposal.control.calls[0].tool if isinstance(proposal.control, Calls) else None
         malformed = isinstance(proposal.control, Malformed)
+        shrinks = malformed and reservation.malformed > 0  # one slip is corrected; another is a reason for doubt
+        replied = ModelReplied(
+            step=request.step,
+            control=proposal.control.kind,
+            stop=reply.stop,
+            stop_detail=reply.stop_detail,
+            answer_digest=digest_bytes(text.encode()),
+            transcript_digest=shown,
+            served_model=reply.served_model,
+            request_id=reply.request_id,
+            usage=reply.usage,
+            tokens=tokens + reservation.tokens_lost,
+            micros=micros + reservation.micros_lost,
+            redactions=redactions,
+            shrunk=shrinks,
+        )
+        first = proposal.control.calls[0].tool if isinstance(proposal.control, Calls) else None
         reads = {tool.name for tool in agent.tools if tool.is_short_read}
         followed = isinstance(proposal.control, Calls) and any(call.tool in reads for call in proposal.control.calls)
-        shrinks = malformed and reservation.malformed > 0  # one slip is corrected; another is a reason for doubt
         values_after = self._gate.values_known(request.tenant, request.run_id)
         settled = await settle_model_call(
             self._engine.db,
@@ -179,21 +172,8 @@ class ModelCaller:
                 fence=reservation.fence,
                 tokens=tokens,
                 micros=micros,
-                control=stored.model_dump_json(),
                 messages=messages,
-                audit=ModelReplied(
-                    step=request.step,
-                    control=proposal.control.kind,
-                    answer_digest=digest_bytes(text.encode()),
-                    transcript_digest=stored.transcript_digest,
-                    served_model=reply.served_model,
-                    request_id=reply.request_id,
-                    usage=reply.usage,
-                    tokens=stored.tokens,
-                    micros=stored.micros,
-                    redactions=redactions,
-                    shrunk=shrinks,
-                ).model_dump_json(),
+                audit=replied.model_dump_json(),
                 day=reservation.day,
                 wall_back_s=unused_s(math.ceil(choice.timeout_s), began_s),
                 malformed=malformed,
@@ -211,7 +191,7 @@ class ModelCaller:
         if settled.first_call is not None:
             key = CallKey(request.tenant, request.run_id, request.step, 0, 1)
             self._gate.foresee(key, settled.first_call, values_after)
-        return _turn(proposal, stored)
+        return _turn(proposal, replied)
 
     async def _ask(
         self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation
@@ -262,12 +242,16 @@ class ModelCaller:
         return found
 
     def _stored(self, agent: PinnedAgent, reservation: ModelReservation) -> ModelTurn:
-        stored = StoredTurn.model_validate_json(reservation.control)
+        replied = ModelReplied.model_validate_json(reservation.control)
         answer = AssistantMessage.model_validate_json(reservation.messages)
         reply = ModelReply.model_construct(
-            text=answer.text, calls=answer.calls, stop=stored.stop, stop_detail=stored.stop_detail, opaque=answer.opaque
+            text=answer.text,
+            calls=answer.calls,
+            stop=replied.stop,
+            stop_detail=replied.stop_detail,
+            opaque=answer.opaque,
         )
-        return _turn(read_proposal(reply, self._tools(agent)), stored)
+        return _turn(read_proposal(reply, self._tools(agent)), replied)
 
     def _tools(self, agent: PinnedAgent) -> dict[str, Tool]:
         live = self._engine.registry.agents.get(agent.name)
@@ -275,14 +259,14 @@ class ModelCaller:
         return {name: tool for name, tool in live.tools.items() if name in listed} if live else {}
 
 
-def _turn(proposal: Proposal, stored: StoredTurn) -> ModelTurn:
+def _turn(proposal: Proposal, replied: ModelReplied) -> ModelTurn:
     return ModelTurn(
         control=proposal.control,
-        content=proposal.content.model_copy(update={"redactions": stored.redactions})
-        if stored.redactions
+        content=proposal.content.model_copy(update={"redactions": replied.redactions})
+        if replied.redactions
         else proposal.content,
-        served_model=stored.served_model,
-        tokens=stored.tokens,
-        micros=stored.micros,
-        transcript_digest=stored.transcript_digest,
+        served_model=replied.served_model,
+        tokens=replied.tokens,
+        micros=replied.micros,
+        transcript_digest=replied.transcript_digest,
     )

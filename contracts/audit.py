@@ -8,7 +8,7 @@ from contracts.base import AgentName, Digest, GroupName, JsonObject, Micros, Rec
 from contracts.call import CallStatus, EffectState
 from contracts.decision import DecisionRecord
 from contracts.event import Origin
-from contracts.model import Usage
+from contracts.model import StopReason, Usage
 from contracts.outcome import Outcome, OutcomeReason, RunTotals
 from contracts.outgoing import Redaction
 from contracts.run_activities import ApprovalState
@@ -45,6 +45,10 @@ class ModelReplied(Record):
     step: int
     control: str
     """Kind of the turn: calls, finish or malformed."""
+    stop: StopReason = Field(default=StopReason.TOOL_CALLS, exclude_if=lambda stop: stop is StopReason.TOOL_CALLS)
+    """Why the model stopped."""
+    stop_detail: str = Field(default="", exclude_if=is_empty)
+    """The provider's word for it, where that says more."""
     answer_digest: Digest
     """Digest of the assistant's message as stored."""
     transcript_digest: Digest
@@ -108,7 +112,7 @@ class CallFinished(Record):
     effect: EffectState | None = Field(default=None, exclude_if=is_empty)
     output_digest: Digest | None = Field(default=None, exclude_if=is_empty)
     error: str = Field(default="", exclude_if=is_empty)
-    attempts: int
+    attempts: int = Field(default=1, exclude_if=lambda attempts: attempts == 1)
     cached_from: str = Field(default="", exclude_if=is_empty)
     """The run that read the output, where it was served again."""
     shrunk: bool = Field(default=False, exclude_if=is_empty)

@@ -75,7 +75,7 @@ class ResultControl(Record):
     """What the loop branches on."""
 
     status: CallStatus
-    told: bool
+    told: bool = Field(default=True, exclude_if=bool)
     """True when the answer to the model has been written to the transcript: the call is settled."""
     retry_after_s: float | None = Field(default=None, ge=0, le=86_400, exclude_if=is_none)
     requirement: Requirement | None = Field(default=None, exclude_if=is_none)

@@ -156,7 +156,7 @@ class DecisionRecord(Record):
     """A decision with everything that it was decided on."""
 
     request: AuthorizationRequest
-    granted: tuple[str, ...]
+    granted: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """Rungs that a presented grant satisfied; empty without a grant."""
     approvers: int = Field(default=0, exclude_if=is_empty)
     """Distinct persons of that grant."""

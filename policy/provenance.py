@@ -38,6 +38,7 @@ _MAX_PARTS = 50
 _ALL = ("all", "each", "every", "everyone", "everybody", "both")
 _BEST_FIRST = (Origin.TRUSTED, Origin.EVENT, Origin.PERSON, Origin.UNTRUSTED, Origin.MODEL)
 _PROVEN = frozenset({Origin.TRUSTED, Origin.EVENT})
+_STATED = "the event states it"
 
 
 class Trace(Record):
@@ -210,6 +211,8 @@ class ValueIndex:
         known = self._believed.get((type(part), part))
         if known is not None:
             via = self._records.leads_to(part)
+            if known.origin is Origin.EVENT and via:
+                via = _STATED  # the path says where
             return Trace(
                 label=known.origin, source=known.source, path=known.path, how="exact", via=via, also=also
             )  # fmt: skip
@@ -285,9 +288,8 @@ def unproven(tool: Tool, traces: Mapping[str, Trace]) -> list[str]:
 
 
 def _of_place(place: Place, also: str) -> Trace:
-    words = f"the event states it at {place.path}, character {place.start}"
     return Trace(
-        label=Origin.EVENT, source="event", path=place.path, how=place.how, start=place.start, via=words, also=also
+        label=Origin.EVENT, source="event", path=place.path, how=place.how, start=place.start, via=_STATED, also=also
     )
 
 

@@ -111,8 +111,6 @@ class SettledAnswer:
     """Of the reservation."""
     tokens: int
     micros: int
-    control: str
-    """Control part of the result, as JSON text."""
     messages: Sequence[tuple[str, int | None, int]]
     """JSON text, position of the call that it answers if any, and estimated tokens, in order."""
     audit: str
@@ -147,9 +145,9 @@ class Settled:
 async def settle_model_call(db: Database, tenant: str, run_id: str, step: int, answer: SettledAnswer) -> Settled:
     """Store the answer."""
     row = await db.call(
-        """select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s, %s, %s, %s,
+        """select * from settle_model_call(%s, %s, %s, %s, %s, %s, %s::text[], %s::int[], %s::int[], %s, %s, %s, %s,
                %s, %s, %s, %s, %s, %s)""",
-        (tenant, run_id, step, answer.fence, answer.tokens, answer.micros, answer.control,
+        (tenant, run_id, step, answer.fence, answer.tokens, answer.micros,
          [text for text, _, _ in answer.messages], [call for _, call, _ in answer.messages],
          [size for _, _, size in answer.messages], answer.audit, answer.day, answer.wall_back_s, answer.malformed,
          answer.shrinks, answer.durable, answer.agent, answer.first_tool, answer.values_after, answer.zone),

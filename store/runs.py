@@ -241,8 +241,10 @@ async def served_model_of(db: Database, tenant: str, run_id: str, step: int) -> 
     """Identity of the model that answered at a step."""
     async with db.tenant(tenant) as cursor:
         await cursor.execute(
-            """select control::json ->> 'served_model' as model from journal
-               where tenant = %s and run_id = %s and step = %s and call = -1 and visit = 1 and state = 'done'""",
+            """select a.body::json ->> 'served_model' as model from journal j
+                   join audit a on a.tenant = j.tenant and a.run_id = j.run_id and a.seq = j.decision_seq
+               where j.tenant = %s and j.run_id = %s and j.step = %s and j.call = -1 and j.visit = 1
+                   and j.state = 'done'""",
             (tenant, run_id, step),
         )
         row = await cursor.fetchone()

@@ -12,7 +12,8 @@ create function reserve_model_call(
     p_known_seq int, p_known_tokens bigint, -- messages up to that one are known to the caller, and so many tokens
     p_agent text,
     out kind text, -- stored, reserved, limit, halted, closed, absent
-    out fence int, out limit_name text, out control text,
+    out fence int, out limit_name text,
+    out control text, -- of stored: the answer's entry in the audit chain; of halted: by what
     out messages text, -- of reserved: those after p_known_seq; of stored: the answer
     out message_seq int, out message_tokens bigint, -- the last of them, and the tokens of all that were returned
     out tokens_lost bigint, out micros_lost bigint,
@@ -38,7 +39,8 @@ begin
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1 and r.visit = 1;
     if j.state = 'done' then
         kind := 'stored';
-        control := j.control;
+        select a.body into control from audit a
+            where a.tenant = p_tenant and a.run_id = p_run and a.seq = j.decision_seq;
         select m.content into messages from messages m
             where m.tenant = p_tenant and m.run_id = p_run and m.seq = j.message_seq;
         return;
@@ -94,7 +96,8 @@ begin
     fence := coalesce(j.fence, 0) + 1;
     insert into journal as r (tenant, run_id, step, call, visit, state, fence, tokens_reserved, micros_reserved,
             tokens_lost, micros_lost)
-        values (p_tenant, p_run, p_step, -1, 1, 'reserved', fence, need_tokens, need_micros, tokens_lost, micros_lost)
+        values (p_tenant, p_run, p_step, -1, 1, 'reserved', fence, need_tokens, need_micros, nullif(tokens_lost, 0),
+            nullif(micros_lost, 0))
         on conflict (tenant, run_id, step, call, visit) do update set fence = excluded.fence,
             tokens_reserved = excluded.tokens_reserved, micros_reserved = excluded.micros_reserved,
             tokens_lost = excluded.tokens_lost, micros_lost = excluded.micros_lost;
@@ -133,7 +136,7 @@ end $$;
 drop function if exists settle_model_call;
 create function settle_model_call(
     p_tenant text, p_run text, p_step int, p_fence int,
-    p_tokens bigint, p_micros bigint, p_control text,
+    p_tokens bigint, p_micros bigint,
     p_contents text[], p_calls int[], p_estimates int[], -- messages: the answer, then what the model is told about it
     p_audit text,
     p_day text, p_wall_back_s int, -- the day of the reservation, and what of its time was not used
@@ -162,14 +165,15 @@ begin
             values (p_tenant, p_run, p_step, -1, 1, 'reserved', p_fence) returning * into j;
     end if;
     if s.closed or j.state <> 'reserved' or j.fence <> p_fence then kind := 'lost'; return; end if;
+    j.tokens_reserved := coalesce(j.tokens_reserved, 0); j.micros_reserved := coalesce(j.micros_reserved, 0);
     insert into messages (tenant, run_id, seq, step, call, tokens, content)
         select p_tenant, p_run, s.message_seq + n, p_step, c, e, t
         from unnest(p_contents, p_calls, p_estimates) with ordinality as m(t, c, e, n);
     chained := sha256(s.audit_head || convert_to(p_audit, 'UTF8'));
     insert into audit (tenant, run_id, seq, kind, body, hash)
         values (p_tenant, p_run, s.audit_seq + 1, 'model_replied', p_audit, chained);
-    update journal r set state = 'done', control = p_control, message_seq = s.message_seq + 1,
-            decision_seq = s.audit_seq + 1, done_at = now(), tokens_reserved = 0, micros_reserved = 0
+    update journal r set state = 'done', message_seq = s.message_seq + 1,
+            decision_seq = s.audit_seq + 1, done_at = now(), tokens_reserved = null, micros_reserved = null
         where r.tenant = p_tenant and r.run_id = p_run and r.step = p_step and r.call = -1 and r.visit = 1;
     update run_state r set version = s.version + 1, audit_seq = s.audit_seq + 1, audit_head = chained,
             message_seq = s.message_seq + cardinality(p_contents), steps = greatest(s.steps, p_step),

@@ -187,7 +187,8 @@ declare
 begin
     select * into s from run_state r where r.tenant = p_tenant and r.run_id = p_run for update;
     perform return_allotment(s, (select r.agent from runs r where r.tenant = p_tenant and r.run_id = p_run));
-    update journal r set tokens_lost = r.tokens_lost + r.tokens_reserved, micros_lost = r.micros_lost + r.micros_reserved,
+    update journal r set tokens_lost = coalesce(r.tokens_lost, 0) + r.tokens_reserved,
+            micros_lost = coalesce(r.micros_lost, 0) + r.micros_reserved,
             tokens_reserved = 0, micros_reserved = 0
         where r.tenant = p_tenant and r.run_id = p_run and (r.tokens_reserved > 0 or r.micros_reserved > 0);
     update run_state r set tokens_used = s.tokens_used + s.tokens_reserved, tokens_reserved = 0,

@@ -155,11 +155,12 @@ class JournalRow(Table, table=True):
     """`reserved` or `done`."""
     fence: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     """Rises when a later attempt takes over: only the newest may settle."""
-    tokens_reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    micros_reserved: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    tokens_lost: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    tokens_reserved: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    """Of a model call, as the next three: none are written where there are none."""
+    micros_reserved: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    tokens_lost: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     """Tokens of attempts whose answer was lost: counted as charged."""
-    micros_lost: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    micros_lost: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     tool: str | None = None
     control: str | None = None
     """Control part of the result, as JSON text."""

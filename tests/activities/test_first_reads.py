@@ -63,7 +63,10 @@ async def visited(gate: GateOf, asked: ModelTurn, within_s: float = 1_000) -> Mo
         assert (tenant, wanted) == (REQUEST.tenant, REQUEST.definition)
         return SimpleNamespace(tools=TOOLS)
 
-    engine: Any = SimpleNamespace(definition=definition)
+    async def flush() -> None:
+        pass
+
+    engine: Any = SimpleNamespace(definition=definition, db=SimpleNamespace(flush=flush))
     return await with_first_reads(engine, cast("Any", gate), REQUEST, asked, within_s=within_s)
 
 

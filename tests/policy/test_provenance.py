@@ -51,7 +51,7 @@ def test_each_origin_has_its_label_and_its_evidence() -> None:
             source="event",
             path="data.ticket_id",
             how="exact",
-            via="the event states it at data.ticket_id",
+            via="the event states it",
         ),
         "other": Trace(label=Origin.UNTRUSTED, source="crm.read#1", path="text", how="inside"),
         "made_up": Trace(label=Origin.MODEL),

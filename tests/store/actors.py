@@ -36,7 +36,7 @@ async def model_attempt(world: World, run_id: str, step: int, chance: random.Ran
     await settle_model_call(
         world.db, TENANT, run_id, step,
         SettledAnswer(
-            fence=reservation.fence, tokens=tokens, micros=tokens, control="{}", audit=json.dumps({"replied": step}),
+            fence=reservation.fence, tokens=tokens, micros=tokens, audit=json.dumps({"replied": step}),
             messages=[('{"role":"assistant"}', None, 7)], agent=world.agent, first_tool=None, values_after=0,
             day=reservation.day, wall_back_s=chance.randint(0, WALL_S), malformed=chance.random() < 0.2,
         ),

@@ -59,7 +59,7 @@ async def succeeded(world: World, key: CallKey) -> None:
 
 
 ANSWER = SettledAnswer(
-    fence=1, tokens=40, micros=50, control="{}", audit="{}", messages=[('{"role":"a"}', None, 5)],
+    fence=1, tokens=40, micros=50, audit="{}", messages=[('{"role":"a"}', None, 5)],
     agent=AGENT, first_tool=None, values_after=0,
 )  # fmt: skip
 
