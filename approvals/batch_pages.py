@@ -7,13 +7,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from approvals.batch import NotAsSeen, TierTooHigh, decide_batch, in_words, read_choices, read_list
-from approvals.batch_rows import MAX_ITEMS, MAX_TIER, batch_row, seen_batch
+from approvals.batch_rows import MAX_ITEMS, MAX_TIER, batch_row, seen_batch_digest
 from approvals.presenting import deadline_of
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.words import REFUSALS
-from contracts.canonical import digest_bytes
 from contracts.vote import VoteRefusal
 from store.approval_lists import RequestQuery, list_requests
 from store.approvals import find_requests
@@ -79,7 +78,7 @@ async def _page(
         "visitor": visitor,
         "rows": [batch_row(services.assets, request) for request in requests],
         "deadlines": {one.request_id: deadline_of(one.expires_at, one.read_at) for one in requests},
-        "seen": digest_bytes(seen_batch(services.assets, requests).encode()),
+        "seen": seen_batch_digest(services.assets, requests),
         "has_more": bool(listed.next),
         "problem": problem,
         "kept": kept or {},

@@ -9,14 +9,17 @@ from markupsafe import Markup
 from approvals.assets import Assets
 from approvals.presenting import RequestView
 from approvals.seen import REMEMBERED, as_asked, kept_page, told
+from contracts.canonical import digest_bytes
 from store.approvals import StoredRequest
 
-__all__ = ["MAX_ITEMS", "MAX_TIER", "BatchRow", "batch_row", "seen_batch"]
+__all__ = ["MAX_ITEMS", "MAX_TIER", "BatchRow", "batch_row", "seen_batch", "seen_batch_digest"]
 
 MAX_TIER = 2
 """From the next tier on every request has a page, and a decision, of its own."""
-MAX_ITEMS = 12
+MAX_ITEMS = 10
 """Requests in a submission: as many as a page of at most 60 KB holds."""
+_LISTS = 16
+"""Lists whose digests a process remembers: each is known by the whole text of its requests."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ def _row(assets: Assets, told: str) -> BatchRow:
     page = as_asked(StoredRequest.model_validate_json(told))
     # A template of ours made it: what strangers wrote is escaped in it.
     return BatchRow(page, Markup(assets.text("batch_row.html", {"page": page})))  # noqa: S704 - as the line above says
+
+
+def seen_batch_digest(assets: Assets, requests: Sequence[StoredRequest]) -> str:
+    """What the votes on it carry as `seen`. The next due are the same until one of them is decided."""
+    return _digest(assets, tuple(told(request) for request in requests))
+
+
+@lru_cache(_LISTS)
+def _digest(assets: Assets, told: tuple[str, ...]) -> str:
+    return digest_bytes(seen_batch(assets, [StoredRequest.model_validate_json(one) for one in told]).encode())
 
 
 def seen_batch(assets: Assets, requests: Sequence[StoredRequest]) -> str:
