@@ -17,7 +17,7 @@ from settings.load import load_settings
 from settings.sources import ROOT
 from workers.embedded import stack_file
 from workers.embedded.leftovers import end_leftovers
-from workers.embedded.lock import AlreadyRunningError, held, is_held
+from workers.embedded.lock import AlreadyRunningError, held, is_held, make_state_folder
 from workers.embedded.logs import last_line, log_file, open_log
 from workers.embedded.process import ProcessId, ask_to_stop
 
@@ -153,7 +153,7 @@ def _say_what_runs(settings: Settings) -> int:
 
 def _up_in_background(settings: Settings, *, ui: bool) -> int:
     file = log_file(settings.state_dir / "logs", "up")
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_folder(settings.state_dir)
     with open_log(file) as log:
         process = subprocess.Popen(
             [sys.executable, ROOT / "countersign.py", "up", *(["--ui"] if ui else [])],

@@ -33,6 +33,20 @@ def test_down_without_a_stack_is_fine() -> None:
     assert "nothing runs" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [("up",), ("up", "--detach")])
+def test_a_state_folder_that_cannot_be_made_is_said_in_one_line(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a file"
+    file.touch()
+    monkeypatch.setenv("COUNTERSIGN_STATE_DIR", str(file / "state"))
+    done = countersign(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: the state folder {file / 'state'} cannot be written: ")
+    assert "COUNTERSIGN_STATE_DIR" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_config_describes_every_setting_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-hunter2")
     rows = cast("Rows", json.loads(countersign("config", "--json").stdout))

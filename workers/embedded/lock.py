@@ -1,6 +1,7 @@
 """One stack for each state folder. The system lets go of the lock when its holder dies, however it dies."""
 
 import fcntl
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from workers.embedded.errors import StackError
 
-__all__ = ["AlreadyRunningError", "held", "is_held"]
+__all__ = ["AlreadyRunningError", "held", "is_held", "make_state_folder"]
 
 _NAME = "stack.lock"
 _TRY_S = 0.5  # longer than another command's look at the lock
@@ -40,8 +41,20 @@ def is_held(state_dir: Path) -> bool:
     try:
         with (state_dir / _NAME).open("r") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except BlockingIOError:
         return True
     return False
+
+
+def make_state_folder(state_dir: Path) -> None:
+    """Make the folder, for its owner alone. Raises StackError: it cannot be made or written."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=state_dir):
+            pass
+    except OSError as error:
+        raise StackError(
+            f"the state folder {state_dir} cannot be written: {error.strerror}. Set COUNTERSIGN_STATE_DIR to another."
+        ) from error

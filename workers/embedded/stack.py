@@ -19,10 +19,9 @@ from workers.embedded import stack_file
 from workers.embedded.component import Component
 from workers.embedded.components import PORTS, our_processes
 from workers.embedded.database import create_application_database
-from workers.embedded.errors import StackError
 from workers.embedded.keys import make_keys
 from workers.embedded.leftovers import end_leftovers
-from workers.embedded.lock import held
+from workers.embedded.lock import held, make_state_folder
 from workers.embedded.logs import log_file
 from workers.embedded.namespace import set_up_namespace
 from workers.embedded.ports import next_free
@@ -165,10 +164,7 @@ def run(stack: Stack, on_ready: Callable[[StackState], None]) -> None:
         StackError: a component cannot be started; everything was stopped again.
     """
     state_dir = load_settings().state_dir
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StackError(f"{state_dir} cannot be made: {error.strerror}. Set COUNTERSIGN_STATE_DIR.") from error
+    make_state_folder(state_dir)
     with held(state_dir):
         end_leftovers(state_dir, stack.say)
         try:
