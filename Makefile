@@ -13,8 +13,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 # CI must never pass because a peer or a browser was missing: there it is a failure, elsewhere a loud skip.
 export COUNTERSIGN_REQUIRE_PEERS ?= $(if $(filter true 1,$(CI)),1,)
 ARGS ?=
-# Test files that run side by side: most of their time they wait for servers.
-JOBS ?= 2
+# Test files that run side by side: one more than two cores have room for, because they often wait for servers.
+JOBS ?= 3
 
 .PHONY: help install node browser demo up test tests test-long adversary check lint types fmt histories bench bench-policy bench-pages trial lock clean
 
