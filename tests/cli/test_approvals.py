@@ -5,6 +5,7 @@ import json
 import re
 import stat
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -165,3 +166,22 @@ def test_a_person_edits_asks_and_hands_over(settings: Settings, capsys: pytest.C
     assert "your question is signed and stored" in capsys.readouterr().out
     assert run(["approvals", "hand-over", taken.request_id, "--reason", "I know this customer"]) == 0
     assert "your hand-over is signed and stored" in capsys.readouterr().out
+
+
+@pytest.mark.req("A6")
+def test_a_delegate_decides_in_place_of_who_is_away(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    request = asked(settings)
+    last_day = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+    decide = ["approvals", "approve", request.request_id, "--yes", "--as", "acme/fred", "--json"]
+    assert run([*decide, "--for", "lena"]) == 2
+    assert "lena has not named you, fred, their delegate" in capsys.readouterr().err
+    named = ["approvals", "delegate", "add", "fred", "--as", "acme/lena", "--until", last_day, "--reason", "vacation"]
+    assert run(named) == 0
+    capsys.readouterr()
+    assert run(decide) == 1, "not in his own name"
+    assert "None of your groups is needed" in capsys.readouterr().out
+    assert run([*decide, "--for", "Lena"]) == 0
+    vote = json.loads(capsys.readouterr().out)["vote"]
+    assert (vote["display_name"], vote["for_name"]) == ("Fred", "Lena")
+    assert run(["approvals", "show", request.request_id, "--as", "acme/lena"]) == 0
+    assert "Fred for Lena: approve" in capsys.readouterr().out
