@@ -30,9 +30,11 @@ def admitted(page: Page, **options: Any) -> Generator[Page]:  # noqa: ANN401 - P
     context.close()
 
 
-def findings(page: Page) -> list[tuple[str, list[tuple[str, str]]]]:
+def findings(page: Page, within: str = "html") -> list[tuple[str, list[tuple[str, str]]]]:
     """Every broken rule with its first elements and what is wrong with them."""
     _, folder = need_package("axe-core")
     page.evaluate((folder / "axe.min.js").read_text())
-    broken: list[dict[str, Any]] = page.evaluate(f"() => axe.run({_OPTIONS}).then(found => found.violations)")
+    broken: list[dict[str, Any]] = page.evaluate(
+        f"() => axe.run({json.dumps(within)}, {_OPTIONS}).then(found => found.violations)"
+    )
     return [(rule["id"], [(node["html"], node["failureSummary"]) for node in rule["nodes"]][:3]) for rule in broken]

@@ -1,7 +1,7 @@
 """WCAG 2.2 AA as axe sees it, on every page, light and dark."""
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from settings import Settings
 from tests.approvals import axe
@@ -32,3 +32,10 @@ def test_axe_finds_nothing(browser: Browser, site: Settings, scheme: str, viewpo
                 probe.goto(site.web_url + path)
                 probe.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
                 assert axe.findings(probe) == [], path
+            if viewport is PHONE:  # alone: what it lies over cannot be reached while it is open
+                probe.goto(site.web_url + address)
+                probe.get_by_text("Menu", exact=True).click()
+                expect(
+                    probe.get_by_role("navigation", name="Menu").get_by_role("link", name="Delegates")
+                ).to_be_visible()
+                assert axe.findings(probe, "header") == []
