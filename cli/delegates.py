@@ -1,6 +1,5 @@
 """`countersign approvals delegate`: say who decides while an approver is away; straight to the store."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, TypeVar
@@ -11,12 +10,12 @@ from rich.text import Text
 
 from approvals.assets import plain
 from approvals.words import at
-from cli.operators import AsOption, TenantOption, sign_in, store_of, tenant_of, unreachable
+from cli.operators import AsOption, TenantOption, sign_in, tenant_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
+from cli.store_work import in_store
 from contracts.delegation import Delegation, NewDelegation
 from settings import Settings
 from settings.load import load_settings
-from store.database import StoreDown
 from store.delegations import Cursor, NotDelegated, add_delegation, end_delegation, list_delegations
 
 __all__ = ["mount_delegates"]
@@ -126,13 +125,7 @@ def _moment(text: str, *, last: bool) -> datetime:
 
 
 def _done(settings: Settings, tenant: str, work: Callable[[Cursor], Awaitable[ResultT]]) -> ResultT:
-    async def within() -> ResultT:
-        async with store_of(settings) as database, database.tenant(tenant) as cursor:
-            return await work(cursor)
-
     try:
-        return asyncio.run(within())
+        return in_store(settings, tenant, work)
     except NotDelegated as refusal:
         raise CliError(f"{refusal}.", Exit.BAD) from None
-    except StoreDown as error:
-        raise unreachable(error) from error

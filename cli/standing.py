@@ -1,6 +1,5 @@
 """`countersign standing`: approvals for many calls at once: propose, decide, look at each use, take back."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeVar
 
@@ -13,8 +12,9 @@ from approvals.standing_words import StandingView, minor_of, money_of, standing_
 from approvals.words import amount, at
 from cli.approvals_client import ApprovalsClient
 from cli.asking import agrees
-from cli.operators import AsOption, Operator, ReasonOption, TenantOption, sign_in, store_of, tenant_of, unreachable
+from cli.operators import AsOption, Operator, ReasonOption, TenantOption, sign_in, tenant_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
+from cli.store_work import in_store
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject
 from contracts.vote import Verdict
@@ -22,7 +22,6 @@ from settings import Settings
 from settings.load import load_settings
 from settings.standing import load_standing
 from store.approvals import find_request
-from store.database import StoreDown
 from store.standing import (
     Cursor,
     StandingNotAllowed,
@@ -286,20 +285,14 @@ def _tell(view: StandingView, uses: list[StandingUsed] | tuple[StandingUsed, ...
 
 
 def _done(settings: Settings, tenant: str, work: Callable[[Cursor], Awaitable[ResultT]]) -> ResultT:
-    async def within() -> ResultT:
-        async with store_of(settings) as database, database.tenant(tenant) as cursor:
-            return await work(cursor)
-
     try:
-        return asyncio.run(within())
+        return in_store(settings, tenant, work)
     except StandingNotAllowed as refusal:
         raise CliError(f"{refusal}.", Exit.BAD) from None
     except ValidationError as error:
         raise _mistake(error) from None
     except ValueError as error:
         raise CliError(f"{error}.") from None
-    except StoreDown as error:
-        raise unreachable(error) from error
 
 
 def _mistake(error: ValidationError) -> CliError:
