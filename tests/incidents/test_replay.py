@@ -31,12 +31,20 @@ def proposal(value: Document) -> None:
     value["content"]["calls"][0]["arguments"]["amount_minor"] = 1
 
 
+def later_proposal(value: Document) -> None:
+    proposal(value["then"][1])
+
+
 def result(value: Document) -> None:
     value["content"]["arguments"]["amount_minor"] = 1
 
 
 def first_read(value: Document) -> None:
     value["visits"][0]["content"]["arguments"]["ticket_id"] = "TIC-2009"
+
+
+def later_read(value: Document) -> None:
+    value["then"][0]["visits"][0]["content"]["arguments"]["order_id"] = "ORD-1009"
 
 
 def first_input(value: Document) -> None:
@@ -63,13 +71,15 @@ TAMPERING: list[tuple[str, str, str, Callable[[Document], None], str]] = [
     (SMALL, "pin", "result", prompt, "prompt"),
     (SMALL, "pin", "result", event, "event"),
     (SMALL, "pin", "result", limit, "pinned definition"),
-    (SMALL, "s3-model", "result", proposal, "proposed arguments of step 3 call 0"),
+    (SMALL, "s4-model", "result", proposal, "proposed arguments of step 4 call 0"),
+    (SMALL, "s1-model", "result", later_proposal, "proposed arguments of step 3 call 0"),
     (SMALL, "s3-c0-v1", "result", result, "arguments of step 3 call 0"),
     (SMALL, "s3-c0-v1", "result", other_tool, "tool of step 3 call 0"),
     (SMALL, "s3-c0-v1", "input", other_run, "input of step 3 call 0"),
     (APPROVED, "s3-c0-v2", "input", no_votes, "input of step 3 call 0"),
     (SMALL, "s1-model", "result", first_read, "arguments of step 1 call 0"),
     (SMALL, "s1-model", "result", first_input, "input of step 1 call 0"),
+    (SMALL, "s1-model", "result", later_read, "arguments of step 2 call 0"),
     (SMALL, "close", "result", report, "report"),
 ]
 
@@ -94,9 +104,9 @@ async def test_an_input_that_no_digest_covers_is_made_again_and_compared() -> No
     def role(value: Document) -> None:
         value["role"] = "route"
 
-    verdict = await replay(tampered(SMALL, "s2-model", role, "input"))
+    verdict = await replay(tampered(SMALL, "s4-model", role, "input"))
     assert isinstance(verdict, Diverged)
-    assert "call_model (s2-model) with the input" in verdict.expected
+    assert "call_model (s4-model) with the input" in verdict.expected
     assert "another input" in verdict.detail
 
 
