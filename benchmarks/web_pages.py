@@ -34,11 +34,13 @@ from workers.embedded.postgres import LOGIN, PostgresServer
 from workers.embedded.probe import HttpProbe
 from workers.embedded.supervisor import Supervisor
 
+__all__ = ["PASSWORD", "ROLE", "TENANT", "form_process", "quiet"]
+
 BYTES_MAX = 60 * 1024
 """HTML, style sheets and scripts of one page, not compressed."""
 P95_MS_MAX = 30
 REQUESTS = 100_000
-_TENANT, _ROLE, _PASSWORD = "bench", "countersign_app", secrets.token_urlsafe(12)
+TENANT, ROLE, PASSWORD = "bench", "countersign_app", secrets.token_urlsafe(12)
 _ROUNDS, _WARM = 300, 20
 _ASSET = re.compile(r'(?:href|src)="(/static/[^"]+\.(?:css|js))"')
 
@@ -67,13 +69,13 @@ async def main() -> int:
     # A short path: the socket of Postgres lies below it.
     folder = Path(tempfile.mkdtemp(prefix="countersign-pages-"))
     postgres = PostgresServer.at(folder / "postgres")
-    servers = Supervisor([postgres.component(_quiet)], log_folder=folder, say=_quiet)
+    servers = Supervisor([postgres.component(quiet)], log_folder=folder, say=quiet)
     try:
         await servers.start()
         create_application_database(postgres)
         ids = await _filled(postgres)
-        component = _form(folder, postgres.url(user=LOGIN))
-        form = Supervisor([component], log_folder=folder, say=_quiet)
+        component = form_process(folder, postgres.url(user=LOGIN))
+        form = Supervisor([component], log_folder=folder, say=quiet)
         try:
             await form.start()
             process = form.statuses()["form"].process
@@ -91,17 +93,17 @@ async def main() -> int:
 
 async def _filled(postgres: PostgresServer) -> list[str]:
     began = time.monotonic()
-    async with Database(postgres.url(user=LOGIN), role=_ROLE) as database:
-        await fill(database, postgres.url(), _TENANT, requests=REQUESTS)
+    async with Database(postgres.url(user=LOGIN), role=ROLE) as database:
+        await fill(database, postgres.url(), TENANT, requests=REQUESTS)
         new = NewAccount(
-            tenant=_TENANT, username="lena", person="lena", display_name="Lena", groups=GROUPS[:2],
+            tenant=TENANT, username="lena", person="lena", display_name="Lena", groups=GROUPS[:2],
             roles=("view", "approve"),
         )  # fmt: skip
-        async with database.tenant(_TENANT) as cursor:
-            await add_account(cursor, new, _PASSWORD)
+        async with database.tenant(TENANT) as cursor:
+            await add_account(cursor, new, PASSWORD)
             await cursor.execute(
                 "select request_id from approval_requests where tenant = %s and state = 'open' limit %s",
-                (_TENANT, _ROUNDS + _WARM),
+                (TENANT, _ROUNDS + _WARM),
             )
             ids = [str(row["request_id"]) for row in await cursor.fetchall()]
     print(f"{REQUESTS:,} requests in the store after {time.monotonic() - began:.0f} s")
@@ -119,7 +121,7 @@ async def _measured(address: str, process: psutil.Process, ids: list[str]) -> li
         "decide several": ["/requests/batch"],
     }
     async with httpx.AsyncClient(base_url=address, headers={"origin": address}, timeout=30) as client:
-        form = {"tenant": _TENANT, "username": "lena", "password": _PASSWORD}
+        form = {"tenant": TENANT, "username": "lena", "password": PASSWORD}
         if not (await client.post("/sign-in", data=form)).is_redirect:
             raise SystemExit("nobody can sign in")
         return [await _page(client, process, name, addresses) for name, addresses in pages.items()]
@@ -156,7 +158,7 @@ def _cpu_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _form(folder: Path, url: str) -> Component:
+def form_process(folder: Path, url: str) -> Component:
     """The product's approvals process, as it is. Its Temporal server is down: no page asks it."""
     port = some_free()
     (folder / "vote.jwk").write_text(json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True)))
@@ -201,7 +203,7 @@ def _print(found: list[PageFigures]) -> None:
     print(f"wanted: at most {BYTES_MAX // 1024} KB and {P95_MS_MAX} ms at p95")
 
 
-def _quiet(_line: str) -> None:
+def quiet(_line: str) -> None:
     """The supervisor's news are of no interest here: what fails to start raises."""
 
 
