@@ -13,7 +13,9 @@ __all__ = ["RunSnapshot"]
 class RunSnapshot(Record):
     """Answer of the `snapshot` query."""
 
-    phase: Literal["opening", "thinking", "acting", "waiting_for_people", "in_doubt", "paused", "closing", "closed"]
+    phase: Literal[
+        "opening", "thinking", "acting", "checking", "waiting_for_people", "in_doubt", "paused", "closing", "closed"
+    ]
     step: int
     open_requests: tuple[str, ...]
     """Approval requests that wait for votes."""

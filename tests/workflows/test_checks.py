@@ -3,16 +3,19 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from contracts.approval import ApprovalView
 from contracts.audit import CheckMade
 from contracts.base import JsonObject
 from contracts.outcome import Outcome, OutcomeReason, RunReport
+from contracts.vote import Verdict, VoteAccepted
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import TENANT, Installation, installed
+from tests.workflows.test_choices import next_request
 from tests.workflows.variants import agents_with
 
 pytestmark = pytest.mark.req("P9", "P10")
@@ -77,9 +80,9 @@ def scene(
     credential_key: tuple[Path, Path],
 ) -> Scene:  # fmt: skip
     @asynccontextmanager
-    async def made(check: str, **changes: object) -> AsyncGenerator[Installation]:
+    async def made(check: str, script: dict[str, Any] = SCRIPT, **changes: object) -> AsyncGenerator[Installation]:
         agents = agents_with(
-            tmp_path, SCRIPT, version=2,
+            tmp_path, script, version=2,
             checks={"second-look": {"prompt": "check.md"}, "sums": {"function": "owed_at_most"}}, **changes,
         )  # fmt: skip
         folder = agents / "support_refund"
@@ -102,11 +105,13 @@ def scene(
 
 async def ran(installation: Installation, **data: object) -> tuple[RunReport, list[CheckMade]]:
     handle = await installation.start({"ticket_id": "TIC-2001", **data})  # pyright: ignore[reportArgumentType] - plain JSON values
-    report = await handle.result()
+    return await handle.result(), await checks_of(installation, handle.id)
+
+
+async def checks_of(installation: Installation, run_id: str) -> list[CheckMade]:
     async with installation.db.tenant(TENANT) as cursor:
-        await cursor.execute("select body from audit where run_id = %s and kind = 'checked' order by seq", (handle.id,))
-        made = [CheckMade.model_validate_json(row["body"]) for row in await cursor.fetchall()]
-    return report, made
+        await cursor.execute("select body from audit where run_id = %s and kind = 'checked' order by seq", (run_id,))
+        return [CheckMade.model_validate_json(row["body"]) for row in await cursor.fetchall()]
 
 
 async def test_a_second_model_looks_first_and_its_no_denies(scene: Scene) -> None:
@@ -146,6 +151,38 @@ async def test_a_function_decides_on_recorded_values(scene: Scene) -> None:
         _, made = await ran(installation)
         assert [(one.passed, one.tokens, one.served_model) for one in made] == [(True, 0, "")]
         assert len(installation.refunds()) == 1
+
+
+LARGE = {**REFUND, "arguments": {**cast("JsonObject", REFUND["arguments"]), "amount_minor": 20_000}}
+"""So much that a support lead is asked, of an order of 319 EUR."""
+
+
+@pytest.mark.req("A5")
+@pytest.mark.parametrize(("amount_minor", "refunded"), [(10_000, [10_000]), (40_000, [])])
+async def test_a_call_that_an_approver_edited_is_checked_anew(
+    scene: Scene, amount_minor: int, refunded: list[int]
+) -> None:
+    rules = [
+        {**rule, "say": {"calls": [LARGE]}} if rule["name"] == "refund" else rule
+        for rule in SCRIPT["rules"]
+    ]  # fmt: skip
+    async with scene("sums", {"rules": rules}) as installation:
+        handle = await installation.start({"ticket_id": "TIC-2006"})
+        request = await installation.open_request(handle)
+        arguments = {**ApprovalView.model_validate_json(request.view).arguments, "amount_minor": amount_minor}
+        edited = await installation.vote(
+            handle, request, "lena", verdict=Verdict.EDIT, reason="Only the lamp broke", arguments=arguments
+        )
+        assert isinstance(edited, VoteAccepted)
+        if refunded:
+            following = await next_request(installation, handle, request)
+            assert isinstance(await installation.vote(handle, following, "lena"), VoteAccepted)
+        report = await handle.result()
+        made = await checks_of(installation, handle.id)
+        assert [one.passed for one in made] == [True, bool(refunded)]
+        assert f"{amount_minor} asked" in made[1].reason
+        assert [refund["amount_minor"] for refund in installation.refunds()] == refunded
+        assert report.outcome is Outcome.ESCALATED  # its script hands over in the end
 
 
 @pytest.mark.parametrize(
