@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
@@ -23,10 +22,13 @@ pytestmark = [pytest.mark.req("I6", "I9"), pytest.mark.browser, pytest.mark.node
 COMMAND = [sys.executable, "-m", "countersign", "approvals"]
 
 
-def environment(settings: Settings, url: str) -> dict[str, str]:
-    """That of somebody at the same installation."""
+def at_home(monkeypatch: pytest.MonkeyPatch, settings: Settings, url: str) -> None:
+    """The environment of somebody at the same installation, for the commands that they type."""
     ours = {"STATE_DIR": str(settings.state_dir), "WEB_PORT": str(settings.web_port), "DATABASE_URL": url}
-    return {**os.environ, **{f"COUNTERSIGN_{name}": value for name, value in ours.items()}, "NO_COLOR": "1"}
+    for name, value in ours.items():
+        monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+    monkeypatch.delenv("COUNTERSIGN_PASSWORD", raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
 
 
 def let_it_in(page: Page, address: str, code: str, shots: Path) -> None:
@@ -55,7 +57,7 @@ async def opened(url: str, role: str) -> str:
 
 
 def test_who_signs_in_at_a_provider_only_decides_on_the_command_line(
-    empty_database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int]
+    empty_database: DatabaseAddresses, tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, port = need_browser(), free_port()
     with real_provider(f"http://127.0.0.1:{port}/sign-in/back", tmp_path / "provider.log") as issuer:
@@ -64,11 +66,11 @@ def test_who_signs_in_at_a_provider_only_decides_on_the_command_line(
             sign_in_file=sign_in_file(tmp_path / "oidc", issuer=issuer, local_accounts=False),
         )  # fmt: skip
         request_id = asyncio.run(opened(empty_database.url, settings.database_role))
-        here = environment(settings, empty_database.url)
+        at_home(monkeypatch, settings, empty_database.url)
 
         def countersign(*arguments: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                [*COMMAND, *arguments], env=here, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+                [*COMMAND, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
             )
 
         server, thread = served(settings)
@@ -76,7 +78,7 @@ def test_who_signs_in_at_a_provider_only_decides_on_the_command_line(
             assert "countersign approvals sign-in" in countersign("list").stderr
             with (
                 subprocess.Popen(
-                    [*COMMAND, "sign-in", "--tenant", "acme"], env=here, text=True, stdout=subprocess.PIPE,
+                    [*COMMAND, "sign-in", "--tenant", "acme"], text=True, stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                 ) as waiting,
                 sync_playwright() as playwright,
