@@ -54,7 +54,7 @@ def check_records(owner_url: str, run_id: str) -> list[Row]:
     assert (state["tokens_reserved"], state["micros_reserved"]) == (0, 0)
     journal = rows(owner_url, "journal", run_id, "step, call, visit")
     assert [(row["step"], row["call"]) for row in journal if row["state"] != "done"] == []
-    assert sum(row["tokens_reserved"] + row["micros_reserved"] for row in journal) == 0
+    assert not any(row["tokens_reserved"] or row["micros_reserved"] for row in journal)
     audit = rows(owner_url, "audit", run_id, "seq")
     check_chain(state, audit)
     effects = rows(owner_url, "effects", run_id, "step, call")
