@@ -1,12 +1,14 @@
 """`countersign approvals account`: local accounts, made by whoever operates the machine; straight to the store."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 from rich.text import Text
 
+from cli.approval_groups import check_groups
 from cli.approval_passkeys import mount_passkeys
 from cli.asking import password_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
@@ -55,6 +57,8 @@ def add(
 ) -> int:
     """Add an account. The password comes from a prompt, or from COUNTERSIGN_PASSWORD."""
     settings = load_settings()
+    roles = _roles(role or ("view", "approve"))
+    check_groups(settings, group or ())
     try:
         new = NewAccount.model_validate(
             {
@@ -63,7 +67,7 @@ def add(
                 "person": person or username.lower(),
                 "display_name": name or username,
                 "groups": tuple(group or ()),
-                "roles": tuple(role or ("view", "approve")),
+                "roles": roles,
             }
         )
     except ValidationError as error:
@@ -141,14 +145,18 @@ def role(
     """Give an account these operator roles and no others."""
     settings = load_settings()
     where = _tenant(settings, tenant)
-    wanted: list[Role] = [each for each in ROLES if each in roles]
-    unknown = sorted(set(roles) - set(wanted))
-    if unknown:
-        raise CliError(f"{', '.join(unknown)}: no such role. There are {', '.join(ROLES)}.")
+    wanted = _roles(roles)
     if not asyncio.run(_set_roles(settings, where, username, wanted)):
         raise CliError(f"{where} has no account {username}. `countersign approvals account list` shows them.", Exit.BAD)
     say(f"{where}/{username.lower()} may {', '.join(wanted)}, and is signed out")
     return Exit.OK
+
+
+def _roles(typed: Collection[str]) -> tuple[Role, ...]:
+    unknown = sorted(set(typed) - set(ROLES))
+    if unknown:
+        raise CliError(f"{', '.join(unknown)}: no such role. There are {', '.join(ROLES)}.")
+    return tuple(each for each in ROLES if each in typed)
 
 
 def _tenant(settings: Settings, named: str | None) -> str:
@@ -195,7 +203,7 @@ async def _link(settings: Settings, tenant: str, username: str, same_as: str) ->
         raise _unreachable(error) from error
 
 
-async def _set_roles(settings: Settings, tenant: str, username: str, roles: list[Role]) -> bool:
+async def _set_roles(settings: Settings, tenant: str, username: str, roles: Sequence[Role]) -> bool:
     try:
         async with _database(settings) as db, db.tenant(tenant) as cursor:
             return await set_roles(cursor, tenant, username, roles)

@@ -64,6 +64,13 @@ class Ladder(Record):
             yield rule.escalates_to, rule.escalate_after_s
             group = rule.escalates_to
 
+    @property
+    def deciding_groups(self) -> tuple[str, ...]:
+        """Groups whose members can decide something: those that a rung asks, and those that it escalates to."""
+        asked = dict.fromkeys(need.group for rung in self.rungs for need in rung.needs)
+        later = (to for group in asked for to, _ in self.escalations_of(group))
+        return tuple(dict.fromkeys((*asked, *later)))
+
     def implied_by(self, held: Requirement) -> tuple[str, ...]:
         """Ids of the rungs that any approvers who meet `held` meet as well, in ladder order.
 

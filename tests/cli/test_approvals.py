@@ -147,7 +147,18 @@ def test_the_operator_adds_lists_and_disables_accounts(settings: Settings, capsy
     assert (rows["mara"]["disabled"], rows["mara"]["groups"]) == (True, ["finance"])
     assert "password_hash" not in rows["mara"]
     assert run(["approvals", "account", "add", "x", "--role", "king", "--tenant", "acme"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: king: no such role. There are view, approve, kill, undo, administer.\n"
     assert run(["approvals", "account", "disable", "nobody", "--tenant", "acme"]) == 1
+
+
+def test_a_group_that_nobody_asks_is_refused(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    add = ["approvals", "account", "add", "Mara", "--tenant", "acme", "--group", "finance", "--group"]
+    assert run([*add, "fnance"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: fnance: no request is ever put to such a group.")
+    assert "support-leads, finance" in said
+    assert run([*add, "payments-oncall"]) == 0, "a group may own an agent: its members may not decide its runs"
 
 
 @pytest.mark.req("A5")
