@@ -70,7 +70,7 @@ class Books(Record):
     drafts: tuple[JsonObject, ...]
     """Replies drafted since the case began."""
     tickets: dict[str, str]
-    """Status of each ticket that was changed since the case began."""
+    """Status of each ticket whose status was set since the case began."""
     writes: int = Field(ge=0)
     """Writes that did something: everything above, and whatever else there may be."""
 

@@ -49,7 +49,7 @@ class EffectsInBooks(OfRun):
     drafts: Rows = ()
     """Tests of the fields of each drafted reply."""
     tickets: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict[str, str])
-    """New status of every ticket that was changed."""
+    """New status of every ticket whose status was set; a draft alone does not."""
 
     def problem(self, evidence: Evidence) -> str:
         """See the class."""
