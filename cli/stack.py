@@ -17,9 +17,9 @@ from settings.load import load_settings
 from settings.sources import ROOT
 from workers.embedded import stack_file
 from workers.embedded.leftovers import end_leftovers
-from workers.embedded.lock import AlreadyRunningError, held, is_held, make_state_folder
+from workers.embedded.lock import AlreadyRunningError, held, holder, is_held, make_state_folder
 from workers.embedded.logs import last_line, log_file, open_log
-from workers.embedded.process import ProcessId, ask_to_stop
+from workers.embedded.process import ask_to_stop
 
 if TYPE_CHECKING:
     from workers.embedded.state import ComponentState, StackState
@@ -78,12 +78,16 @@ def down() -> int:
         if not ended:
             say(f"nothing runs in {settings.state_dir}")
         return Exit.OK
-    found = stack_file.read(settings.stack_file)
-    if found is None:
-        raise CliError("the stack has only begun to start. Try again in a moment.")
-    process = ProcessId(found.supervisor_pid, found.supervisor_started_at_s)
+    # Of the lock and not of `stack.json`: that comes a little later, and somebody may have removed it.
+    process = holder(settings.state_dir)
+    if process is None or not ask_to_stop(process, signal.SIGTERM):
+        if not is_held(settings.state_dir):
+            return down()
+        raise CliError(
+            f"another command uses {settings.state_dir} for a moment. Try again; if it stays so, `fuser "
+            f"{settings.state_dir / 'stack.lock'}` names the process to end."
+        )
     say(f"stopping the stack (pid {process.pid})")
-    ask_to_stop(process, signal.SIGTERM)
     until_s = time.monotonic() + _STOP_LIMIT_S
     while is_held(settings.state_dir):
         if time.monotonic() > until_s:
@@ -101,6 +105,8 @@ def status(as_json: JsonOption = False) -> int:
         print_json(state)
     elif state.state == "stopped" and not state.components:
         say(f"nothing runs in {state.state_dir}. Start the stack with `countersign up`.")
+    elif not state.components:
+        say(f"the stack (pid {state.supervisor_pid}) has begun to start. If it stays so: `countersign down`.")
     else:
         _print_components(state)
         if state.state == "stopped":

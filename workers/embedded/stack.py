@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from settings import Settings
+from settings.describe import unknown_variables
 from settings.endpoints import Endpoint, load_endpoints
 from settings.load import load_settings
 from settings.secret_references import referenced_variable
@@ -21,12 +22,12 @@ from workers.embedded.components import PORTS, our_processes
 from workers.embedded.database import create_application_database
 from workers.embedded.keys import make_keys
 from workers.embedded.leftovers import end_leftovers
-from workers.embedded.lock import held, make_state_folder
+from workers.embedded.lock import Held, held, make_state_folder
 from workers.embedded.logs import log_file
 from workers.embedded.namespace import set_up_namespace
 from workers.embedded.ports import next_free
 from workers.embedded.postgres import LOGIN, PostgresServer
-from workers.embedded.process import identify
+from workers.embedded.process import ProcessId, identify
 from workers.embedded.stack_file import ComponentRecord, StackFile
 from workers.embedded.state import StackState, observe
 from workers.embedded.supervisor import Supervisor
@@ -47,7 +48,10 @@ class Stack:
     """Whether Temporal serves its own pages too."""
     processes: Callable[[Settings, Collection[str]], Sequence[Component]] = our_processes
     """The processes that run beside the servers."""
+    lock: Held | None = field(default=None, init=False)
+    """The lock of the state folder."""
     _state: StackFile | None = field(default=None, init=False)
+    _told: bool = field(default=False, init=False)
     _components: tuple[Component, ...] = field(default=(), init=False)
     _supervisor: Supervisor | None = field(default=None, init=False)
 
@@ -55,6 +59,9 @@ class Stack:
         """Start everything; returns when all is ready. Raises StackError or SettingsError. Call `stop` either way."""
         # Read only now: an earlier stack's file, removed a moment ago, named servers that are gone.
         settings = load_settings()
+        unknown = unknown_variables()
+        if unknown:
+            self.say(f"unknown, so without effect: {', '.join(unknown)}. `countersign config` lists every setting.")
         ports = self._choose_ports(settings)
         endpoints = load_endpoints(settings.endpoints_file, load_tenants(settings.tenants_file))
         make_keys(settings, [name for name, endpoint in endpoints.items() if not endpoint.secrets], self.say)
@@ -117,10 +124,10 @@ class Stack:
         return chosen
 
     def _publish(self, settings: Settings, found: dict[str, JsonValue], ports: dict[str, int]) -> Settings:
-        me = identify(os.getpid())
+        me = _this_process()
         self._state = StackFile(
-            supervisor_pid=os.getpid(),
-            supervisor_started_at_s=me.started_at_s if me else 0,
+            supervisor_pid=me.pid,
+            supervisor_started_at_s=me.started_at_s,
             state="starting",
             settings=found,
             ports=ports,
@@ -131,7 +138,7 @@ class Stack:
         return load_settings()
 
     def _record(self, settings: Settings, state: str | None = None) -> None:
-        if self._state is None or self._supervisor is None:
+        if self._state is None or self._supervisor is None or not self._is_in_place():
             return
         statuses = self._supervisor.statuses()
         records = tuple(
@@ -155,6 +162,16 @@ class Stack:
         self._state = self._state.model_copy(update=update if state is None else {**update, "state": state})
         stack_file.write(settings.stack_file, self._state)
 
+    def _is_in_place(self) -> bool:
+        """Whether what is written reaches those who look: not after the folder was moved away, which is said once."""
+        here = self.lock is not None and self.lock.is_in_place()
+        if not here and not self._told:
+            self._told = True
+            self.say(
+                "the state folder was moved away: `status` and `down` see this stack no more. Stop it here: Ctrl-C."
+            )
+        return here
+
 
 def run(stack: Stack, on_ready: Callable[[StackState], None]) -> None:
     """Run a stack until a signal asks it to stop.
@@ -165,12 +182,15 @@ def run(stack: Stack, on_ready: Callable[[StackState], None]) -> None:
     """
     state_dir = load_settings().state_dir
     make_state_folder(state_dir)
-    with held(state_dir):
+    with held(state_dir) as stack.lock:
+        stack.lock.sign(_this_process())
         end_leftovers(state_dir, stack.say)
         try:
             asyncio.run(_run(stack, on_ready))
         finally:
-            stack_file.remove(state_dir / "stack.json")
+            # Of a folder that was moved away nothing is known here: what lies in its place is another stack's.
+            if stack.lock.is_in_place():
+                stack_file.remove(state_dir / "stack.json")
 
 
 async def _run(stack: Stack, on_ready: Callable[[StackState], None]) -> None:
@@ -191,6 +211,10 @@ async def _run(stack: Stack, on_ready: Callable[[StackState], None]) -> None:
             await starting
         stopping.cancel()
         await stack.stop()
+
+
+def _this_process() -> ProcessId:
+    return identify(os.getpid()) or ProcessId(os.getpid(), 0)
 
 
 def _waiting_for_what_runs(components: Sequence[Component]) -> tuple[Component, ...]:

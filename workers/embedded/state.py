@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from settings import Settings
 from settings.describe import shown
 from workers.embedded import stack_file
-from workers.embedded.lock import is_held
+from workers.embedded.lock import holder, is_held
 from workers.embedded.process import ProcessId, is_alive
 from workers.embedded.readiness import answers
 from workers.embedded.stack_file import ComponentRecord
@@ -66,7 +66,9 @@ async def observe(settings: Settings) -> StackState:
     running = is_held(settings.state_dir)
     if found is None:
         state = "starting" if running else "stopped"
-        return StackState(state=state, state_dir=str(settings.state_dir), supervisor_pid=None, components=())
+        signed = holder(settings.state_dir) if running else None
+        pid = signed.pid if signed else None
+        return StackState(state=state, state_dir=str(settings.state_dir), supervisor_pid=pid, components=())
     seen = await asyncio.gather(*(_look(record) for record in found.components))
     return StackState(
         state=found.state if running else "stopped",

@@ -14,10 +14,12 @@ import psycopg
 import pytest
 
 from settings.load import load_settings
+from tests.cli.test_main import countersign
 from tests.conftest import DatabaseAddresses
-from tests.workers.embedded.running_stack import RunningStack, processes_of, until
-from workers.embedded.lock import is_held
+from tests.workers.embedded.running_stack import LIMIT_S, RunningStack, processes_of, until
+from workers.embedded.lock import holder, is_held
 from workers.embedded.ports import some_free
+from workers.embedded.process import ProcessId
 from workers.embedded.state import observe
 
 PORTS = ("WEB", "INTAKE", "WORKER", "BACKOFFICE", "TEMPORAL", "TEMPORAL_UI")
@@ -160,6 +162,23 @@ def test_a_second_stack_on_the_same_folder_is_refused(shared: RunningStack) -> N
     assert second.stop() == 1
     assert "A stack runs on this state folder already" in second.lines[-1]
     os.kill(shared.pid("web"), 0)
+
+
+def test_a_stack_whose_folder_was_moved_away_leaves_the_next_ones_alone(
+    stack: RunningStack, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = place.rename(place.with_name("moved"))
+    monkeypatch.setenv("COUNTERSIGN_WEP_PORT", "1")
+    with running_stack() as second:
+        assert second.said("unknown, so without effect: COUNTERSIGN_WEP_PORT.")
+        assert holder(place) == ProcessId(second.file().supervisor_pid, second.file().supervisor_started_at_s)
+        assert stack.stop() == 0
+        assert not is_held(moved)
+        assert stack.said("the state folder was moved away")
+        assert second.file().state == "ready"
+        (place / "stack.json").unlink()
+        assert countersign("down").returncode == 0
+        assert second.process.wait(LIMIT_S) == 0
 
 
 def test_a_taken_port_is_replaced_and_said(place: Path) -> None:
