@@ -79,7 +79,7 @@ async def test_a_denied_refund_does_not_happen(installation: Installation) -> No
     ("person", "changes", "refusal"),
     [
         ("eve", {}, VoteRefusal.NOT_ELIGIBLE),
-        ("fay", {}, VoteRefusal.NOT_ELIGIBLE),
+        ("fay", {}, VoteRefusal.NOT_YET),
         ("lena", {"digest": digest("something else")}, VoteRefusal.WRONG_DIGEST),
         ("lena", {"expires_at": 1}, VoteRefusal.EXPIRED),
     ],

@@ -96,10 +96,8 @@ async def test_an_undecided_request_is_told_again_when_overdue_and_when_expired(
         handle = await installation.start({"ticket_id": "TIC-2006"})
         report = await handle.result()
         assert report.outcome is Outcome.ESCALATED
-    kinds = [text.splitlines()[0] for text in texts(hooks)]
-    assert kinds == [
-        "*Your decision is wanted*", "*Overdue: your decision is wanted*", "*A request expired undecided*",
-    ]  # fmt: skip
+    kinds = [text.splitlines()[0].partition(" ")[0] for text in texts(hooks)]
+    assert kinds == ["*Decide", "*Overdue,", "*Expired"]
 
 
 async def test_a_receiver_that_fails_neither_holds_the_run_nor_is_told_twice(
