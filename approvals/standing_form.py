@@ -18,6 +18,7 @@ from approvals.visitors import Visitor
 from approvals.words import amount, minor_units, requirement_in_words
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject, Record
+from contracts.standing import AnyValue
 from policy.standing import standing_requirement
 from settings import SettingsError
 from settings.standing import StandingScope, load_standing
@@ -91,7 +92,14 @@ async def _example(services: Services, visitor: Visitor, like: str) -> tuple[Sto
         request = await find_request(cursor, visitor.tenant, like)
     if request is None or not request.is_intact():
         raise HTTPException(404)
-    return request, ApprovalView.model_validate_json(request.view)
+    view = ApprovalView.model_validate_json(request.view)
+    for name in view.arguments:
+        try:
+            AnyValue(argument=name)
+        except ValidationError:
+            words = f"{view.tool} has an argument {name!r}, for which no bound can be given."
+            raise HTTPException(422, words) from None
+    return request, view
 
 
 def _proposal(form: Mapping[str, str], view: ApprovalView, like: str) -> ProposeStanding:

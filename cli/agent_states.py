@@ -213,7 +213,7 @@ def _in_tenant(settings: Settings, tenant: str, question: Callable[[AsyncCursor[
 def _print(standing: AgentStanding) -> None:
     state = standing.state
     enabled = Text("enabled", style="green") if state.enabled else Text("disabled", style="bold red")
-    console.print(Text.assemble((standing.principal, "bold"), "  ", enabled))
+    console.print(Text.assemble((standing.principal, "bold"), "  ", enabled), soft_wrap=True)
     for name, value in (
         ("owner", standing.owner or "no folder of this name here"),
         ("stage", state.stage.value),

@@ -168,7 +168,8 @@ def _print_request(request: RequestReply) -> None:
             (f"{request.request_id}  ", "bold"),
             (request.state, STATE_COLOURS[request.state]),
             f"  tier {request.tier}, {name.lower()}: {meaning}",
-        )
+        ),
+        soft_wrap=True,
     )
     if view is None:
         say("What was asked cannot be shown: the stored page is damaged. It can only be denied or handed over.")
@@ -193,7 +194,7 @@ def _print_request(request: RequestReply) -> None:
 def _print_view(view: ApprovalView) -> None:
     moved = amount(view.money_minor, view.currency) if view.money_minor is not None and view.currency else ""
     title = headline(view.tool_description, view.tool)
-    console.print(Text(plain(f"\n{title}{': ' if moved else ''}{moved}"), "bold"))
+    console.print(Text(plain(f"\n{title}{': ' if moved else ''}{moved}"), "bold"), soft_wrap=True)
     say(plain(f"{view.resource_type} {view.resource_id}, by {view.agent} for {view.asked_by}"))
     undo = f"can be undone with {view.reversible_by}" if view.reversible_by else "CANNOT BE UNDONE"
     say(plain(f"{undo}; {'seen' if view.customer_visible else 'not seen'} outside the company\n"))

@@ -39,13 +39,15 @@ async def print_remains(settings: Settings, tenants: Sequence[str], run_id: str,
     console.print(
         Text.assemble((run_id, "bold"))
         + Text(f"  {run['agent']}", "cyan")
-        + Text(f"  {outcome}", OUTCOME_STYLES[outcome])
+        + Text(f"  {outcome}", OUTCOME_STYLES[outcome]),
+        soft_wrap=True,
     )
     say(f"{why}: its retention has passed, or it has not started. Its audit chain holds {len(entries)} entries:")
     for entry in entries:
         body = cast("JsonObject", entry["body"])
         step = f"step {body['step']}" if body.get("step") is not None else ""
-        console.print(Text.assemble((f"  {step:8}", "dim")) + Text(f"{entry['kind']:16}", "bold") + Text(_facts(body)))
+        line = Text.assemble((f"  {step:8}", "dim"), (f"{entry['kind']:16}", "bold"), _facts(body))
+        console.print(line, soft_wrap=True)
     return Exit.BAD
 
 

@@ -24,6 +24,7 @@ __all__ = [
 StandingId = Annotated[str, Field(pattern=r"^sta-[a-z2-7]{26}$")]
 StandingState = Literal["proposed", "granted", "denied", "revoked"]
 Argument = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+"""Of a tool whose arguments are named otherwise, no call falls under a standing approval."""
 
 
 class _Bound(Record):

@@ -85,6 +85,17 @@ async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: O
         assert (await posted(client, f"{where}/revocation", reason="Again.")).status_code == 409
 
 
+async def test_a_tool_whose_arguments_can_have_no_bounds_is_refused_in_words(office: Office) -> None:
+    request = await ask(office.db, "odd", arguments={"order-id": "ORD-1"})
+    async with office.signed_in(LENA) as client:
+        for answer in (
+            await client.get(f"/standing/new?like={request.request_id}"),
+            await posted(client, "/standing", like=request.request_id, **FORM),
+        ):
+            assert answer.status_code == 422
+            assert "has an argument &#39;order-id&#39;, for which no bound can be given." in answer.text
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from approvals.app import create_app
+from approvals.words import TIERS
 from cli.main import run
 from contracts.decision import Requirement
 from settings import Settings, get_settings
@@ -80,6 +81,8 @@ def test_a_person_lists_shows_and_approves(settings: Settings, capsys: pytest.Ca
     for text in ("Refund an order", "CANNOT BE UNDONE", "untrusted text", "not verified", request.digest, "U+001B"):
         assert text in page
     assert "\x1b[2J" not in page
+    first = page.splitlines()[0]
+    assert first == f"{request.request_id}  open  tier 3, high impact: {TIERS[3][1]}", "no line is folded in a pipe"
 
     assert run(["approvals", "approve", request.request_id, "--yes"]) == 0
     assert "signed and stored" in capsys.readouterr().out
