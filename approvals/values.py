@@ -33,8 +33,8 @@ _MAX_DEPTH = 8
 _MAX_PARTS = 10
 """Unproven parts of an argument that are listed."""
 _CAUTIONS = {
-    "untrusted": "found only in text that an outsider may have written",
-    "model": "made up or computed by the model",
+    "untrusted": "only an outsider's text has it",
+    "model": "the model made it",
 }
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
@@ -175,7 +175,7 @@ def cautions_of(view: ApprovalView, arguments: tuple[Argument, ...]) -> Iterator
         trace = view.provenance.get(argument.name, {})
         words = [_CAUTIONS[argument.origin]] if argument.origin in _CAUTIONS else []
         if _has_unproven_parts(trace):
-            words.append("has parts or contacts that no record and no instruction proves")
+            words.append("has parts that nothing proves")
         if any(_is_deceptive(field.text) or _is_deceptive(field.name) for field in argument.fields):
             words.append(_DECEPTIVE)
         if words:

@@ -104,7 +104,8 @@ def empty_database(module_database: DatabaseAddresses) -> DatabaseAddresses:
     with psycopg.connect(module_database.owner_url, autocommit=True) as connection:
         connection.execute(
             "truncate accounts, sessions, approval_requests, approval_terms, votes, vote_keys, seen_pages, api_tokens,"
-            " standing_approvals, delegations, device_sign_ins, session_changes, passkeys, passkey_challenges, passkey_events, vote_assertions"
+            " standing_approvals, delegations, device_sign_ins, session_changes, passkeys, passkey_challenges,"
+            " passkey_events, vote_assertions"
         )
     return module_database
 

@@ -283,8 +283,8 @@ async def test_the_page_says_where_each_value_came_from_and_what_nothing_proves(
         page = unescape((await client.get(f"/requests/{request.request_id}")).text)
     assert "Asked for: crm.read_ticket#2 has it beside ticket_id" in page
     assert "Text of an outsider says the same (crm.read_ticket#2 body)" in page
-    assert "www.example.test: found only in text that an outsider may have written." in page
-    assert "has parts or contacts that no record and no instruction proves" in page
+    assert "www.example.test: only an outsider's text has it." in page
+    assert "has parts that nothing proves" in page
 
 
 async def test_hostile_text_in_every_field_is_shown_and_not_run(office: Office) -> None:
