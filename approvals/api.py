@@ -206,6 +206,10 @@ async def api_decide(
     return _reply(outcome, f"{services.passkeys.web_url}/requests/{request_id}")
 
 
+_ONLY_ON_OUR_PAGE = (VoteRefusal.PASSKEY_MISSING, VoteRefusal.STALE_SIGN_IN)
+"""A passkey answers a browser on our own page alone, and there a person can sign in anew without losing the request."""
+
+
 def _reply(outcome: Outcome, page: str) -> DecisionReply:
     match outcome:
         case Decided(vote=vote, tested=tested):
@@ -214,8 +218,7 @@ def _reply(outcome: Outcome, page: str) -> DecisionReply:
         case Stands(vote=vote):
             return DecisionReply(outcome="stands", vote=_line(vote), message="You had decided this before.")
         case NotCast(refusal=refusal):
-            # A passkey answers a browser on our own page alone: no other front end can ask it.
-            more = f" Open {page}" if refusal is VoteRefusal.PASSKEY_MISSING else ""
+            more = f" Open {page}" if refusal in _ONLY_ON_OUR_PAGE else ""
             return DecisionReply(outcome="refused", refusal=refusal, message=REFUSALS[refusal] + more)
         case Unusable(problems=problems):
             message = "The edited arguments cannot be asked. Nothing was signed."

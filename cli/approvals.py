@@ -187,7 +187,8 @@ def _print_request(request: RequestReply) -> None:
     for vote in request.votes:
         refused = f" ({REFUSALS[vote.refusal]})" if vote.refusal else ""
         name = f"{plain(vote.display_name)} for {plain(vote.for_name)}" if vote.for_name else plain(vote.display_name)
-        say(f"        {name}: {vote.verdict}, {vote.state}{refused}  {plain(vote.reason)}".rstrip())
+        when = f"{vote.cast_at:%Y-%m-%d %H:%M:%S} UTC"
+        say(f"        {when}  {name}: {vote.verdict}, {vote.state}{refused}  {plain(vote.reason)}".rstrip())
     say(f"run     {request.run_id}\ndigest  {request.digest}")
 
 

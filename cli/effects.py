@@ -54,7 +54,7 @@ def list_(
     if as_json:
         print_json([effect for _, effect in found])
     elif not lines:
-        say("no writes." if every else "nothing is in doubt.")
+        say("no writes." if every else "nothing is in doubt. --all lists every write.")
     else:
         several = len({owner for owner, _ in lines}) > 1
         columns = ("KEY", "TOOL", "AMOUNT", "STATE", "FOR", "ASKED", "SAID", "RUN")

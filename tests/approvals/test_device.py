@@ -146,6 +146,7 @@ async def test_tier_4_demands_as_fresh_a_sign_in_as_in_the_browser(office: Offic
             f"/api/approvals/{request.request_id}/decision", json=body, headers={"authorization": f"Bearer {token}"}
         )
         assert (refused.json()["outcome"], refused.json()["refusal"]) == ("refused", "stale_sign_in")
+        assert refused.json()["message"].endswith(f"/requests/{request.request_id}"), "where to sign in anew and decide"
 
 
 async def test_a_second_factor_is_carried_over_and_never_made_up(office: Office) -> None:
