@@ -95,11 +95,11 @@ async def passkeys_of(cursor: Cursor, tenant: str, person: str) -> tuple[Passkey
 
 
 async def had_passkeys(cursor: Cursor, tenant: str, person: str, at_s: int) -> bool:
-    """Whether the person has a passkey that they had at that moment, Unix seconds, already."""
+    """Whether the person has a passkey that they had by the end of that second already; votes know no smaller part."""
     await cursor.execute(
         """select 1 from passkeys p join accounts a on a.tenant = p.tenant and a.username = p.username
            where p.tenant = %s and lower(a.person) = lower(%s) and not a.disabled and p.removed_at is null
-               and p.created_at <= to_timestamp(%s) limit 1""",
+               and p.created_at < to_timestamp(%s + 1) limit 1""",
         (tenant, person, at_s),
     )
     return await cursor.fetchone() is not None
