@@ -26,6 +26,7 @@ from store.emergencies import (
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import PASSWORD, TENANT, Installation, installed
+from tests.operating import paused
 
 pytestmark = pytest.mark.req("I4")
 
@@ -121,7 +122,8 @@ async def test_it_lifts_no_wall(held: Installation) -> None:
             await cursor.execute(f"update agent_states set {change}")  # noqa: S608 - texts of this list
         handle = await held.start({"ticket_id": "TIC-2001"})
         if "false" in change:
-            await handle.cancel()  # a disabled agent's run waits for an operator
+            await paused(handle)  # a disabled agent's run waits for an operator
+            await handle.cancel()
         await handle.result()
         assert held.refunds() == [], change
 
