@@ -21,7 +21,7 @@ __all__ = ["Bare", "JobFailedError", "Ours", "Side", "run_batch"]
 
 _ENDPOINT = "bench"
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
-"""Without digits: in one of some hundred names they are those of a payment card, and taken out of what the model says."""
+"""No digits in names: some look like those of a payment card, and are taken out of what the model says."""
 JOB_LIMIT_S = 300.0
 
 
