@@ -74,7 +74,8 @@ class Person:
 
     async def read(self, text: Locator) -> None:
         """Every word of it."""
-        seconds = len((await text.inner_text()).split()) * WORD_S
+        words = [word for word in (await text.inner_text()).split() if any(map(str.isalnum, word))]
+        seconds = len(words) * WORD_S
         self.reading_s += seconds
         await asyncio.sleep(seconds)
 
