@@ -93,6 +93,7 @@ async def test_a_form_that_does_not_name_the_page_is_refused_and_nothing_typed_i
     office: Office, verdict: str
 ) -> None:
     request = await ask(office.db)
+    again = ""
     async with office.signed_in(LENA) as client:
         for what, seen in UNSEEN.items():
             answer = await decide(client, request, seen=seen, verdict=verdict, reason="Wrong & late, I say.")
@@ -102,9 +103,10 @@ async def test_a_form_that_does_not_name_the_page_is_refused_and_nothing_typed_i
             assert (verdict == "approve") or "Wrong &amp; late, I say.</textarea>" in answer.text
             assert await kept(office, request) == ()
             assert await votes(office, request) == ()
+            again = answer.text
         # What came back is a page to decide on.
-        again = {**hidden_in(answer.text), "digest": request.digest, "verdict": verdict, "reason": "Wrong & late."}
-        assert (await client.post(f"/requests/{request.request_id}/decision", data=again)).status_code == 303
+        form = {**hidden_in(again), "digest": request.digest, "verdict": verdict, "reason": "Wrong & late."}
+        assert (await client.post(f"/requests/{request.request_id}/decision", data=form)).status_code == 303
     [page] = await kept(office, request)
     assert [vote.seen for vote in await votes(office, request)] == [page.digest]
 
