@@ -34,6 +34,10 @@ _EMAIL = re.compile(
 _PHONE = re.compile(r"(?:\+|(?<!\d)\(?0)[\d\s()./-]{5,28}\d")
 """Begins with a sign or a zero: else any number of the right length would be a phone number in some country."""
 _PHONE_TRIES = 20
+_IDENTIFIER = re.compile(
+    r"(?i)(?<![A-Z0-9])(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}|[0-9A-F]{32}|[0-9A-F]{40}|[0-9A-F]{64})(?![A-Z0-9])"
+)
+"""A UUID or a digest. One in thirty holds digits that would be somebody's phone number, one in three thousand a card's."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _CARD_LENGTHS: Sequence[tuple[re.Pattern[str], frozenset[int]]] = (
     (re.compile(r"4"), frozenset({13, 16, 19})),
@@ -43,7 +47,8 @@ _CARD_LENGTHS: Sequence[tuple[re.Pattern[str], frozenset[int]]] = (
     (re.compile(r"6011|64[4-9]|65|62|35(?:2[89]|[3-8])|508|60|81|82"), frozenset({16, 17, 18, 19})),
     (re.compile(r"5018|5020|5038|5893|6304|6759|676[1-3]"), frozenset({16, 18, 19})),
 )
-_CARD_MIN, _CARD_MAX = 13, 19
+_NUMBERS = frozenset({Sensitive.PAYMENT_CARD, Sensitive.NATIONAL_ID, Sensitive.PHONE})
+"""What digits alone can be."""
 _ID_MIN, _ID_MAX, _ID_WORDS, _ID_DIGITS = 8, 18, 7, 5
 _ID_LENGTHS = {"de.idnr": (11,), "us.ssn": (9,), "fr.nir": (15,), "it.codicefiscale": (11, 16), "nl.bsn": (9,)}
 """Lengths of the usual kinds: what has another is not put before the library. Of others every length is."""
@@ -114,6 +119,12 @@ class Detectors:
         return tuple(sorted(_explained(found), key=lambda span: (span.start, span.end, span.kind)))
 
     def _plain_spans(self, text: str) -> Iterator[tuple[Sensitive, int, int, str]]:
+        ids = [match.span() for match in _IDENTIFIER.finditer(text) if not match.group().replace("-", "").isdigit()]
+        for kind, start, end, value in self._everything(text):
+            if kind not in _NUMBERS or not any(first <= start and end <= last for first, last in ids):
+                yield kind, start, end, value
+
+    def _everything(self, text: str) -> Iterator[tuple[Sensitive, int, int, str]]:
         yield from _strong_spans(text)
         for start, end, value in self._national(text):
             yield Sensitive.NATIONAL_ID, start, end, value

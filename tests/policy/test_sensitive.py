@@ -102,6 +102,23 @@ def test_usual_business_text_has_no_findings(text: str) -> None:
     assert kinds(text) == set()
 
 
+UUID = "0301234c-5678-4f4c-8d15-0309018201ab"
+IN_DIGEST = f"a{CARD}b030901820c4fe9"
+
+
+def test_the_digits_of_an_identifier_are_nobody_s_number() -> None:
+    assert len(IN_DIGEST) == 32
+    assert kinds(f"Order {UUID} and digest {IN_DIGEST}") == set()
+    # The same digits in what has not the form of one are found.
+    assert kinds(f"Order {UUID[:-1]} and {IN_DIGEST}0") == {"phone", "payment_card"}
+
+
+def test_what_is_not_a_number_is_found_in_an_identifier() -> None:
+    account = "DE89370400440532013000"
+    assert kinds(account.ljust(32, "a")) == {"iban"}
+    assert "payment_card" in kinds("41111111-1111-1111-0000-000000000000")
+
+
 def fullwidth(text: str) -> str:
     return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
 
