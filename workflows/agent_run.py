@@ -57,20 +57,22 @@ class AgentRun:
     @workflow.run
     async def run(self, request: RunRequest) -> RunReport:
         """Work until there is an outcome. Never raises for a fault of model, tool, store or person."""
+        pinning = asyncio.ensure_future(stubs.short(PIN_AGENT, request, activity_id="pin", wait_s=request.store_wait_s))
+        end = None
         try:
-            pinned = await stubs.short(PIN_AGENT, request, activity_id="pin", wait_s=request.store_wait_s)
+            try:
+                await asyncio.shield(pinning)
+            except asyncio.CancelledError:
+                # Its record is opened all the same, to be closed: an auditor finds that it did nothing.
+                end = End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
+            pinned = await pinning
         except FailureError as error:
-            end = (
-                End(Outcome.CANCELLED, OutcomeReason.REQUESTED)
-                if is_cancelled_exception(error)
-                else end_of_fault(error)
-            )
-            return self._ended(report_without_store(request.run_id, end, "", self._totals, ()))
+            return self._ended(report_without_store(request.run_id, end or end_of_fault(error), "", self._totals, ()))
         self._ballot.admit(pinned.agent.vote_keys, pinned.interested)
         self._halts.admit(pinned)
         self._overruns = overruns = Overruns(request, pinned, self._ballot, self._enter)
         self._calls = calls = Calls(request, pinned, self._ballot, overruns, self._halts, self._enter)
-        end = await self._until_end(pinned, calls, overruns)
+        end = end or await self._until_end(pinned, calls, overruns)
         return self._ended(await self._close(pinned, end))
 
     async def _until_end(self, pinned: Pinned, calls: Calls, overruns: Overruns) -> End:

@@ -1,6 +1,7 @@
 """Whole runs on the real store, the real Temporal server and the real back office."""
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,12 @@ from contracts.event import EventOrigin, RunRequest
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
 from store.effects import list_effects
-from tests.installation import Installation
+from store.runs import load_run
+from tests.conftest import DatabaseAddresses
+from tests.examples.server import Server
+from tests.installation import Installation, installed
 from tests.operating import freed, obeyed, paused, resume_freed, switch_on
+from workers.run_worker import run_worker
 from workflows.agent_run import AgentRun
 
 SMALL, LARGE, HUGE, INJECTED = "TIC-2001", "TIC-2006", "TIC-2002", "TIC-2003"
@@ -113,6 +118,21 @@ async def test_a_cancelled_run_says_so_and_does_nothing_more(installation: Insta
     await handle.cancel()
     assert ended(await handle.result()) == (Outcome.CANCELLED, OutcomeReason.REQUESTED)
     assert installation.refunds() == []
+
+
+@pytest.mark.req("D2")
+async def test_a_run_that_is_cancelled_before_it_begins_has_a_record_of_doing_nothing(
+    tmp_path: Path, database: DatabaseAddresses, temporal_address: str, backoffice: Server,
+    credential_key: tuple[Path, Path],
+) -> None:  # fmt: skip
+    async with installed(tmp_path, database.url, temporal_address, backoffice, credential_key[0], worker=False) as made:
+        handle = await made.start({"ticket_id": SMALL})
+        await handle.cancel()
+        async with run_worker(made.client, made.engine):
+            assert ended(await handle.result()) == (Outcome.CANCELLED, OutcomeReason.REQUESTED)
+        row = await load_run(made.db, "acme", handle.id)
+    assert row is not None
+    assert (row["outcome"], row["closed"], row["steps"]) == ("cancelled", True, 0)
 
 
 @pytest.mark.req("E2")
