@@ -15,6 +15,7 @@ from approvals.passkey_proofs import signing
 from approvals.presenting import RequestView, present
 from approvals.seen import seen_digest
 from approvals.services import Services
+from approvals.standing import unbounded_argument
 from approvals.timetable import first_chance, timetable
 from approvals.visitors import Visitor
 from approvals.words import DID, REFUSALS
@@ -106,6 +107,7 @@ async def request_page(
         "moments": timetable(opened.escalations, sla_at=request.sla_at, now=request.read_at),
         "later": first_chance(opened.escalations, session.groups, now=request.read_at),
         "may_approve": "approve" in session.roles,
+        "may_stand": _may_stand(page),
         "seen": seen_digest(services.assets, request) if request.state == "open" else "",
         "again": sign_in_again(session, f"/requests/{request_id}"),
     }
@@ -117,6 +119,12 @@ def _ending(request: StoredRequest, votes: Sequence[StoredVote]) -> StoredVote |
     others = (Verdict.APPROVE, Verdict.DENY)
     found = [vote for vote in votes if vote.state == "accepted" and vote.verdict not in others]
     return found[0] if found and request.state == "voided" else None
+
+
+def _may_stand(page: RequestView) -> bool:
+    """Whether calls like it could be approved beforehand, as far as it says itself; scopes are looked at when asked."""
+    view = page.view
+    return view is not None and view.tool != RAISE_TOOL and unbounded_argument(view) is None
 
 
 def _unsaid(earlier: Sequence[EarlierRequest], page: RequestView) -> tuple[EarlierRequest, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from approvals.characters import pieces
 from approvals.passkey_proofs import keep_evidence, sign_off
@@ -14,7 +14,7 @@ from approvals.visitors import Visitor
 from contracts.approval import ApprovalBasis, ApprovalView
 from contracts.base import Digest, Record
 from contracts.canonical import opaque_id
-from contracts.standing import AtMost, Bound, Equals, OneOf, StandingMoney, StandingTerms, standing_run_id
+from contracts.standing import AnyValue, AtMost, Bound, Equals, OneOf, StandingMoney, StandingTerms, standing_run_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.standing import opened_standing
 from policy.votes import judge_vote, quorum, read_vote
@@ -37,7 +37,7 @@ from store.standing import (
 )
 from store.vote_keys import vote_keys
 
-__all__ = ["DecideStanding", "ProposeStanding", "decide_standing", "propose_like"]
+__all__ = ["DecideStanding", "ProposeStanding", "decide_standing", "propose_like", "unbounded_argument"]
 
 _DAY_S = 86_400
 _MAX_VALUE = 2_000
@@ -68,6 +68,16 @@ class DecideStanding(Record):
     """Required: it is decided like what cannot be undone."""
     digest: Digest
     """Digest of the terms that were shown."""
+
+
+def unbounded_argument(view: ApprovalView) -> str | None:
+    """An argument of the call for which no bound can be given, so that nothing like it can stand; None: each can."""
+    for name in view.arguments:
+        try:
+            AnyValue(argument=name)
+        except ValidationError:
+            return name
+    return None
 
 
 async def propose_like(

@@ -12,13 +12,12 @@ from starlette.responses import RedirectResponse, Response
 
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
-from approvals.standing import ProposeStanding, propose_like
+from approvals.standing import ProposeStanding, propose_like, unbounded_argument
 from approvals.standing_words import minor_of, money_of, suggested_bound, typed_value
 from approvals.visitors import Visitor
 from approvals.words import amount, minor_units, requirement_in_words
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject, Record
-from contracts.standing import AnyValue
 from policy.standing import standing_requirement
 from settings import SettingsError
 from settings.standing import StandingScope, load_standing
@@ -93,12 +92,9 @@ async def _example(services: Services, visitor: Visitor, like: str) -> tuple[Sto
     if request is None or not request.is_intact():
         raise HTTPException(404)
     view = ApprovalView.model_validate_json(request.view)
-    for name in view.arguments:
-        try:
-            AnyValue(argument=name)
-        except ValidationError:
-            words = f"{view.tool} has an argument {name!r}, for which no bound can be given."
-            raise HTTPException(422, words) from None
+    name = unbounded_argument(view)
+    if name is not None:
+        raise HTTPException(422, f"{view.tool} has an argument {name!r}, for which no bound can be given.")
     return request, view
 
 

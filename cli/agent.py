@@ -71,6 +71,7 @@ def new(
     for step in (
         f"write what it is for: {_from_here(settings.agents_dir / name / 'prompt.md')}, then tools.py and policy.cedar",
         f"check it as you go: countersign agent check {name}",
+        "say in its agent.yaml whose it is: a user or a group of users, who then have no vote on it",
         f"let a tenant have it: {_from_here(settings.tenants_file)}",
         f"let an event start it: {_from_here(settings.endpoints_file)}",
         "restart the worker: agents are read when it starts",
@@ -85,7 +86,7 @@ def check(
 ) -> int:
     """Explain every mistake in agents' folders, with file and line and what to do. Exit code 1 if there is an error."""
     settings = load_settings()
-    found = _checked(settings)
+    found = _checked(settings, owners=True)
     if name is not None:
         if name not in found:
             known = ", ".join(found) or "none"
@@ -141,9 +142,9 @@ def list_agents(json: JsonOption = False) -> int:
     return Exit.OK
 
 
-def _checked(settings: Settings) -> dict[str, list[Finding]]:
+def _checked(settings: Settings, *, owners: bool = False) -> dict[str, list[Finding]]:
     try:
-        return check_agents(settings)
+        return check_agents(settings, owners=owners)
     except ModelMapError as error:
         raise CliError(str(error)) from None
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from activities.models.model_map import load_model_map
 from activities.models.script import Script
 from activities.policy_cases import CASES_FILE, CasesMistake, read_cases
 from activities.registry import read_agents
+from cli.agent_owners import check_owners
 from contracts.tool import Effect, Tier, Tool
 from policy.ladder import Ladder
 from policy.tier import Demand, TierRules, demanded_tier
@@ -36,16 +37,18 @@ SCRIPT = "script.yaml"
 CASES = "cases.yaml"
 
 
-def check_agents(settings: Settings) -> dict[str, list[Finding]]:
+def check_agents(settings: Settings, *, owners: bool = False) -> dict[str, list[Finding]]:
     """Findings of every agent's folder, by name, in the order of files and lines; empty for a folder without any.
+
+    With `owners`, accounts are asked whether anybody is each agent's owner.
 
     Raises:
         ModelMapError, OSError, ValueError: the model map or the ladder of the settings cannot be used.
     """
     models = list(load_model_map(settings.models_file))
-    found: dict[str, list[Finding]] = {}
     ladder, tiers = load_ladder(settings.ladder_file), tiers_of(settings.tiers_file.read_text("utf-8"))
-    for agent in read_agents(settings.agents_dir, ladder):
+    agents = list(read_agents(settings.agents_dir, ladder))
+    for agent in agents:
         _models(agent, models)
         _runbook(agent)
         _policy(agent, ladder, tiers)
@@ -54,8 +57,12 @@ def check_agents(settings: Settings) -> dict[str, list[Finding]]:
                 _tool(agent, tool, tiers)
         _script(agent)
         _cases(agent)
-        found[agent.name] = sorted(agent.findings, key=lambda finding: (finding.file, finding.line, finding.rule))
-    return found
+    if owners:
+        check_owners(settings, ladder, agents)
+    return {
+        agent.name: sorted(agent.findings, key=lambda finding: (finding.file, finding.line, finding.rule))
+        for agent in agents
+    }
 
 
 def _models(agent: AgentFolder, models: Sequence[str]) -> None:

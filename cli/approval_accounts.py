@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.approval_groups import check_groups
 from cli.approval_passkeys import mount_passkeys
 from cli.asking import password_of
+from cli.mistakes import mistake_in
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from settings import Settings
 from settings.load import load_settings
@@ -71,8 +72,7 @@ def add(
             }
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CliError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}.") from None
+        raise mistake_in(error) from None
     typed = password_of(settings, f"Password ({MIN_CHARACTERS} characters or more)", twice=True)
     try:
         added = asyncio.run(_add(settings, new, typed))

@@ -12,6 +12,7 @@ from approvals.assets import plain
 from approvals.decide import Decide
 from cli.approvals_client import ApprovalsClient
 from cli.asking import agrees
+from cli.mistakes import mistake_in
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from contracts.base import JsonObject
 from contracts.vote import Verdict
@@ -106,8 +107,7 @@ def _send(
             arguments=arguments,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CliError(f"{first['loc'][0]}: {first['msg']}. `countersign approvals show` prints it.") from None
+        raise mistake_in(error, "`countersign approvals show` prints it.") from None
     reply = client.decide(request.request_id, decision)
     if as_json:
         print_json(reply)

@@ -24,7 +24,8 @@ from cli.approval_sign_in import mount_sign_in
 from cli.approvals_client import ApprovalsClient
 from cli.asking import agrees
 from cli.delegates import mount_delegates
-from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
+from cli.mistakes import mistake_in
+from cli.output import Exit, JsonOption, console, print_json, print_table, say
 from contracts.approval import ApprovalView
 from contracts.vote import Verdict
 from settings.load import load_settings
@@ -135,8 +136,7 @@ def _decide(request_id: str, who: str | None, said: Said, *, yes: bool, as_json:
                 delegation=client.delegation_of(said.of) if said.of else "",
             )  # fmt: skip
         except ValidationError as error:
-            first = error.errors()[0]
-            raise CliError(f"{first['loc'][0]}: {first['msg']}. `countersign approvals show` prints it.") from None
+            raise mistake_in(error, "`countersign approvals show` prints it.") from None
         reply = client.decide(request_id, decision)
     if as_json:
         print_json(reply)

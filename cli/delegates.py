@@ -10,6 +10,7 @@ from rich.text import Text
 
 from approvals.assets import plain
 from approvals.words import at
+from cli.mistakes import mistake_in
 from cli.operators import AsOption, TenantOption, sign_in, tenant_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from cli.store_work import in_store
@@ -54,8 +55,7 @@ def add(
             reason=reason,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CliError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}.") from None
+        raise mistake_in(error) from None
 
     async def make(cursor: Cursor) -> Delegation:
         return await add_delegation(cursor, by.tenant, new, by=by.person, administers=bool(of))

@@ -11,6 +11,7 @@ from rich.text import Text
 from approvals.assets import plain
 from approvals.review_words import LABELS
 from approvals.words import amount, at, duration
+from cli.mistakes import mistake_in
 from cli.operators import AsOption, TenantOption, sign_in, tenant_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from cli.store_work import in_store
@@ -101,8 +102,7 @@ def label(
     try:
         words = Label(label=said, note=note, expected=expected)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CliError(f"{first['loc'][0]}: {first['msg']}.") from None
+        raise mistake_in(error) from None
 
     async def write(cursor: Cursor) -> LabelResult:
         account = await find_account(cursor, by.tenant, by.username)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from cli.mistakes import mistake_in
 from cli.operators import AsOption, TenantOption, sign_in, tenant_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from cli.store_work import in_store
@@ -33,7 +34,7 @@ def rate(
     try:
         said = PacketRating(useful=useful, minutes_saved=minutes, note=note, person=by.person)
     except ValidationError as error:
-        raise CliError(f"--note: {error.errors()[0]['msg']}.") from None
+        raise mistake_in(error) from None
     if not in_store(settings, by.tenant, lambda cursor: rate_packet(cursor, by.tenant, run, said)):
         raise CliError(f"{run} has left no packet. `countersign runs list` shows how runs ended.", Exit.BAD)
     say(f"{run}: {useful}, {minutes} minutes saved, said by {by.person}.")

@@ -12,6 +12,7 @@ from approvals.standing_words import StandingView, minor_of, money_of, standing_
 from approvals.words import amount, at
 from cli.approvals_client import ApprovalsClient
 from cli.asking import agrees
+from cli.mistakes import mistake_in
 from cli.operators import AsOption, Operator, ReasonOption, TenantOption, sign_in, tenant_of
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from cli.store_work import in_store
@@ -211,7 +212,7 @@ def _decide(
         try:
             decision = DecideStanding(verdict=verdict, reason=reason, digest=digest or found.view.shown.digest)
         except ValidationError as error:
-            raise _mistake(error) from None
+            raise mistake_in(error) from None
         reply = client.decide_standing(standing, decision)
     if reply.refusal is not None:
         say(f"not decided: {reply.message}")
@@ -290,11 +291,6 @@ def _done(settings: Settings, tenant: str, work: Callable[[Cursor], Awaitable[Re
     except StandingNotAllowed as refusal:
         raise CliError(f"{refusal}.", Exit.BAD) from None
     except ValidationError as error:
-        raise _mistake(error) from None
+        raise mistake_in(error) from None
     except ValueError as error:
         raise CliError(f"{error}.") from None
-
-
-def _mistake(error: ValidationError) -> CliError:
-    first = error.errors(include_input=False, include_url=False)[0]
-    return CliError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}.")

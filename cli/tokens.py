@@ -11,7 +11,8 @@ from approvals.api_account import NewToken, RevokeToken
 from approvals.assets import plain
 from approvals.words import at
 from cli.approvals_client import ApprovalsClient
-from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
+from cli.mistakes import mistake_in
+from cli.output import Exit, JsonOption, print_json, print_table, say
 from settings.load import load_settings
 from store.api_tokens import SCOPES
 
@@ -43,8 +44,7 @@ def create(
     try:
         new = NewToken.model_validate({"name": name, "scopes": tuple(scope), "days": days})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CliError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}.") from None
+        raise mistake_in(error) from None
     with ApprovalsClient(load_settings(), who) as client:
         made = client.make_token(new)
     if as_json:
@@ -94,7 +94,7 @@ def revoke(
     try:
         why = RevokeToken(reason=reason)
     except ValidationError as error:
-        raise CliError(f"reason: {error.errors()[0]['msg']}.") from None
+        raise mistake_in(error) from None
     with ApprovalsClient(load_settings(), who) as client:
         token = client.revoke_token(token_id, why)
     if as_json:

@@ -25,6 +25,7 @@ __all__ = [
     "authenticate",
     "disable_account",
     "find_account",
+    "known_names",
     "link_account",
     "list_accounts",
     "members_behind",
@@ -150,6 +151,17 @@ async def persons_behind(cursor: AsyncCursor[DictRow], tenant: str, names: Colle
         {"tenant": tenant, "names": [name.lower() for name in names]},
     )
     return tuple(dict.fromkeys((*names, *(str(row["person"]) for row in await cursor.fetchall()))))
+
+
+async def known_names(cursor: AsyncCursor[DictRow], tenant: str, names: Collection[str]) -> frozenset[str]:
+    """Which of these names `members_behind` finds somebody for: users, persons and groups. In lower case."""
+    await cursor.execute(
+        """select name from unnest(%(names)s::text[]) as name
+           where exists (select from accounts where tenant = %(tenant)s and (lower(username) = name
+               or lower(person) = name or exists (select from unnest(groups) g where lower(g) = name)))""",
+        {"tenant": tenant, "names": [name.lower() for name in names]},
+    )
+    return frozenset(str(row["name"]) for row in await cursor.fetchall())
 
 
 def approves_as(account: Account | None, person: str, issuer: str | None = None) -> TypeGuard[Account]:

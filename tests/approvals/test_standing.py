@@ -88,6 +88,8 @@ async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: O
 async def test_a_tool_whose_arguments_can_have_no_bounds_is_refused_in_words(office: Office) -> None:
     request = await ask(office.db, "odd", arguments={"order-id": "ORD-1"})
     async with office.signed_in(LENA) as client:
+        page = (await client.get(f"/requests/{request.request_id}")).text
+        assert ("Everything open, to print" in page, "/standing/new" in page) == (True, False), "nor is it offered"
         for answer in (
             await client.get(f"/standing/new?like={request.request_id}"),
             await posted(client, "/standing", like=request.request_id, **FORM),

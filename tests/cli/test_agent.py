@@ -7,7 +7,9 @@ import pytest
 
 from activities.services import Services
 from cli.main import run
+from settings import get_settings
 from tests.agents.desk import Desk, loaded, write_keys
+from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 
 
@@ -81,6 +83,26 @@ def test_a_warning_alone_is_no_failure(root: Path, capsys: pytest.CaptureFixture
     (root / "invoice_check" / "cases.yaml").unlink()
     assert run(["agent", "check"]) == 0
     assert "warning: cases.yaml is missing" in capsys.readouterr().out
+
+
+@pytest.mark.req("A4")
+def test_check_refuses_an_owner_whom_nobody_is(
+    root: Path, database: DatabaseAddresses, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(["agent", "new", "invoice_check", "--owner", "Billing"])
+    assert run(["agent", "check"]) == 0
+    said = capsys.readouterr()
+    assert "not checked: whether anybody is an agent's owner. no database is known" in said.err
+
+    monkeypatch.setenv("COUNTERSIGN_DATABASE_URL", database.url)
+    monkeypatch.setenv("COUNTERSIGN_PASSWORD", "a long enough password")
+    get_settings.cache_clear()
+    assert run(["agent", "check"]) == 1
+    said = capsys.readouterr()
+    assert f"{root}/invoice_check/agent.yaml:3: error: `Billing` is nobody in acme, no person or group" in said.out
+    assert said.err == ""
+    assert run(["approvals", "account", "add", "bill", "--group", "billing"]) == 0
+    assert run(["agent", "check"]) == 0, "a group by then, however it is spelt"
 
 
 def test_check_of_an_unknown_agent_says_what_there_is(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
