@@ -17,6 +17,7 @@ from activities.models.prices import UnpricedModel, cost_micros, upper_bound_mic
 from activities.models.tokens import PER_REQUEST, TOOL_PROMPT, tokens_in
 from activities.outgoing import screened
 from activities.proposal import Proposal, read_proposal, stored_answer
+from activities.spans import said_by_model, silent_model
 from activities.transcript import message_row
 from activities.transcripts import Transcript, Transcripts
 from contracts.agent import PinnedAgent
@@ -131,7 +132,7 @@ class ModelCaller:
     async def _answer(
         self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation, shown: Digest
     ) -> ModelTurn:
-        choice, began_s = asked.choice, time.monotonic()
+        choice, began_s, began_ns = asked.choice, time.monotonic(), time.time_ns()
         reply, redactions = self._screened(agent, asked, await self._ask(request, agent, asked, reservation))
         proposal = read_proposal(reply, self._tools(agent))
         answer = stored_answer(reply)
@@ -188,6 +189,7 @@ class ModelCaller:
         if settled.kind == "lost":
             # Not reserved again: that would take the step away from the attempt that has it now.
             raise ApplicationError(f"step {request.step} is worked on elsewhere", type=TAKEN_OVER)
+        said_by_model(request, agent, reply, choice, micros, began_ns)
         if settled.first_call is not None:
             key = CallKey(request.tenant, request.run_id, request.step, 0, 1)
             self._gate.foresee(key, settled.first_call, values_after)
@@ -196,16 +198,18 @@ class ModelCaller:
     async def _ask(
         self, request: CallModel, agent: PinnedAgent, asked: ModelRequest, reservation: ModelReservation
     ) -> ModelReply:
-        folder = self._engine.registry.agent(agent.name).folder
+        folder, began_ns = self._engine.registry.agent(agent.name).folder, time.time_ns()
         try:
             provider = provider_for(asked.choice, self._engine.settings, folder)
             return await provider.complete(asked, activity.heartbeat)
         except ModelUnavailable as error:
+            silent_model(request, agent, asked.choice, error, began_ns)
             if not error.possibly_charged:
                 await self._release(request, asked, reservation)
             delay = timedelta(seconds=error.retry_after_s) if error.retry_after_s is not None else None
             raise ApplicationError(str(error), type=MODEL_UNAVAILABLE, next_retry_delay=delay) from error
         except ModelRejected as error:
+            silent_model(request, agent, asked.choice, error, began_ns)
             await self._release(request, asked, reservation)
             raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
 

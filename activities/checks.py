@@ -5,6 +5,7 @@ Whatever goes wrong in the check itself is a no.
 """
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -16,6 +17,7 @@ from activities.gate.visit import Visit, key_of, visit_of
 from activities.models import ModelRejected, ModelUnavailable, provider_for
 from activities.models.prices import UnpricedModel, cost_micros, upper_bound_micros
 from activities.models.tokens import PER_REQUEST, TOOL_PROMPT, tokens_in
+from activities.spans import said_by_model, silent_model
 from contracts.agent import PinnedAgent
 from contracts.audit import CheckMade
 from contracts.base import JsonObject
@@ -103,8 +105,11 @@ async def run_check(engine: Engine, request: RunCheck) -> CheckResult:
         case "reserved" if asked is None:
             return await _settle(engine, request, visit, reservation, _by_function(engine, agent, check, facts), None)
         case "reserved" if asked is not None:
-            reply = await _reply(engine, agent, asked)
-            return await _settle(engine, request, visit, reservation, _verdict(reply), (asked, reply))
+            began_ns = time.time_ns()
+            reply = await _reply(engine, request, agent, asked)
+            result = await _settle(engine, request, visit, reservation, _verdict(reply), (asked, reply))
+            said_by_model(request, agent, reply, asked.choice, result.micros, began_ns)
+            return result
         case _:
             return engine_fault(f"run {request.run_id} is {reservation.kind}: nothing is checked for it")
 
@@ -211,15 +216,18 @@ def _by_function(engine: Engine, agent: PinnedAgent, check: PinnedCheck, facts: 
         return CheckVerdict(passed=False, reason=f"The check failed: {type(error).__name__}.")
 
 
-async def _reply(engine: Engine, agent: PinnedAgent, asked: ModelRequest) -> ModelReply:
+async def _reply(engine: Engine, request: RunCheck, agent: PinnedAgent, asked: ModelRequest) -> ModelReply:
+    began_ns = time.time_ns()
     try:
         provider = provider_for(asked.choice, engine.settings, engine.registry.agent(agent.name).folder)
         return await provider.complete(asked, activity.heartbeat)
     except ModelUnavailable as error:
+        silent_model(request, agent, asked.choice, error, began_ns)
         # What was reserved counts as charged when the next attempt reserves: perhaps it was.
         delay = timedelta(seconds=error.retry_after_s) if error.retry_after_s is not None else None
         raise ApplicationError(str(error), type=MODEL_UNAVAILABLE, next_retry_delay=delay) from error
     except ModelRejected as error:
+        silent_model(request, agent, asked.choice, error, began_ns)
         raise ApplicationError(str(error), type=MODEL_REJECTED, non_retryable=True) from error
 
 

@@ -5,6 +5,7 @@ from typing import cast
 
 from activities.engine import Engine
 from activities.packets import escalation_packet
+from activities.spans import run_ended
 from contracts.audit import RunClosed
 from contracts.base import JsonObject
 from contracts.call import EffectState
@@ -40,7 +41,9 @@ async def close_run(engine: Engine, request: CloseRun) -> RunReport:
         content=ReportContent(summary=summary, packet=packet),
     )
     entry = RunClosed(outcome=outcome, reason=reason, detail=detail, totals=closing.totals)
-    return await store_close_run(engine.db, request.tenant, report, detail, entry.model_dump_json())
+    closed = await store_close_run(engine.db, request.tenant, report, detail, entry.model_dump_json())
+    run_ended(request, closing.agent, closed, closing.opened_us * 1_000)
+    return closed
 
 
 async def _achieved(engine: Engine, request: CloseRun, closing: Closing) -> bool:

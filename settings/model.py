@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     check_open_runs: bool = True
     """Whether a worker first replays the newest open runs, and refuses to start on code that they do not fit."""
 
+    otlp_endpoint: BaseUrl | None = None
+    """OpenTelemetry collector, OTLP over HTTP, that workers send traces and metrics to; unset: none."""
+
     # Addresses of our own processes
     web_host: Host = "127.0.0.1"
     """Interface on which the approval form listens."""

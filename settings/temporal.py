@@ -3,6 +3,7 @@
 import asyncio
 
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import TLSConfig
 
 from settings.errors import SettingsError
@@ -28,8 +29,12 @@ def tls(settings: Settings) -> TLSConfig | bool:
     return TLSConfig(server_root_ca_cert=authority, client_cert=certificate, client_private_key=key)
 
 
-async def connect(settings: Settings) -> Client:
-    """A client of the runs' namespace that speaks pydantic. Raises SettingsError when it cannot be had."""
+async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
+    """A client of the runs' namespace that speaks pydantic, on the default runtime or another.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
     address = settings.temporal_address
     if address is None:
         raise SettingsError(
@@ -44,6 +49,7 @@ async def connect(settings: Settings) -> Client:
                 tls=tls(settings),
                 api_key=None if key is None else key.get_secret_value(),
                 data_converter=DATA_CONVERTER,
+                runtime=runtime,
             ),
             _CONNECT_TIMEOUT_S,
         )

@@ -191,6 +191,10 @@ class Closing:
     """What the model said last, as JSON text; empty when it said nothing."""
     totals: RunTotals
     """What it has used."""
+    agent: str
+    """Its agent's name."""
+    opened_us: int
+    """When it was opened: Unix time, in microseconds."""
 
 
 async def begin_closing(db: Database, tenant: str, run_id: str, step: int) -> Closing:
@@ -201,6 +205,8 @@ async def begin_closing(db: Database, tenant: str, run_id: str, step: int) -> Cl
         effects=row["effects"],
         answer=row["answer"] or "",
         totals=RunTotals.model_validate(row["totals"] or {}),
+        agent=row["agent"],
+        opened_us=row["opened_us"],
     )
 
 

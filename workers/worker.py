@@ -5,12 +5,15 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 from activities.engine import Engine
@@ -64,8 +67,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    client = await connect(settings)
-    async with open_engine(settings) as engine:
+    async with _runtime(settings) as runtime, open_engine(settings) as engine:
+        client = await connect(settings, runtime)
         for name, findings in engine.registry.broken.items():
             _logger.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
         dispatch = Database(settings.database_address(), role=settings.dispatch_role, max_connections=1)
@@ -99,6 +102,18 @@ async def serve(settings: Settings) -> None:
             await page
         if watch.done() and not watch.cancelled():
             watch.result()
+
+
+@asynccontextmanager
+async def _runtime(settings: Settings) -> AsyncGenerator[Runtime | None]:
+    """What the client runs on: with a collector, one that tells it."""
+    if settings.otlp_endpoint is None:
+        yield None
+        return
+    from workers.telemetry import telemetry  # noqa: PLC0415 - its imports take long, and few workers need them
+
+    async with telemetry(settings.otlp_endpoint, "countersign-worker") as runtime:
+        yield runtime
 
 
 def _tenants(settings: Settings) -> list[str]:

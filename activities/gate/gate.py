@@ -1,6 +1,7 @@
 """The gate's flow for one visit: load, judge, admit, act, finish; again from the start whenever something changed."""
 
 import dataclasses
+import time
 from typing import Literal
 
 from temporalio.exceptions import ApplicationError
@@ -26,6 +27,7 @@ from activities.gate.visit import (
     visit_of,
 )
 from activities.gate.writes import ledger_columns, perform_write
+from activities.spans import tool_visited
 from activities.transcript import message_row
 from contracts.audit import CallDecided
 from contracts.call import CallResult, CallStatus, ExecuteTool
@@ -78,6 +80,7 @@ class Gate:
             StoreDown: nothing is known; Temporal tries again.
         """
         repeated = taken_over = False
+        began_ns = time.time_ns()
         for _ in range(MAX_ROUNDS):
             visit = await self._load(request)
             if visit.loaded.stored:
@@ -87,6 +90,7 @@ class Gate:
             outcome = await self._round(visit, repeated=repeated)
             if isinstance(outcome, CallResult):
                 await self._breakers.note(request.tenant, outcome)
+                tool_visited(request, visit.agent, outcome, began_ns)
                 return outcome
             taken_over = outcome is TAKEN_OVER
             if outcome.detail == "repeated":
