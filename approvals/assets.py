@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from approvals.characters import pieces
+from approvals.words import at
 
 __all__ = ["Assets", "deceives", "plain", "shown"]
 
@@ -35,6 +36,7 @@ class Assets:
         self._templates.filters["shown"] = shown
         self._templates.filters["plain"] = plain
         self._templates.filters["deceives"] = deceives
+        self._templates.filters["moment"] = at
         cast("dict[str, object]", self._templates.globals)["asset"] = self._addresses.__getitem__
         self._without_visitor = self._templates.overlay(undefined=ChainableUndefined)
 

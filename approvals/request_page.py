@@ -8,6 +8,7 @@ from psycopg.rows import DictRow
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from approvals.aftermath import aftermath_of
 from approvals.budget import BudgetLine, budget_lines
 from approvals.delegates import places_for
 from approvals.forms import sign_in_again
@@ -70,6 +71,7 @@ async def request_page(
         page = present(request, votes, now=request.read_at)
         sign = await signing(cursor, services.passkeys, visitor.session, request.tier)
         budget = await _budget(cursor, services, page)
+        aftermath = await aftermath_of(cursor, request)
         places = await places_for(cursor, visitor.session, request)
         following = await following_request(cursor, visitor.tenant, request_id) if request.state == "voided" else None
     session, opened = visitor.session, request.opened()
@@ -97,6 +99,7 @@ async def request_page(
         "whole": whole,
         "earlier": _unsaid(earlier, page),
         "budget": budget,
+        "aftermath": aftermath,
         "sign": sign,
         "is_stale": is_stale or weak is not None,
         "weak": REFUSALS[weak] if weak else "",
@@ -135,7 +138,8 @@ def _unsaid(earlier: Sequence[EarlierRequest], page: RequestView) -> tuple[Earli
 
 async def _budget(cursor: AsyncCursor[DictRow], services: Services, page: RequestView) -> tuple[BudgetLine, ...]:
     view = page.view
-    if view is None or view.tool == RAISE_TOOL:  # a raise is no call, and changes what it would be measured by
+    # A raise is no call, and changes what it would be measured by; a call that was decided may have been counted since.
+    if view is None or view.tool == RAISE_TOOL or page.state != "open":
         return ()
     limits = services.limits.current().tenant(view.tenant)
     now = await budgets_of(cursor, tenant=view.tenant, run_id=view.run_id, tool=view.tool, zone=limits.timezone)

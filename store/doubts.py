@@ -104,6 +104,7 @@ select e.run_id, e.step, e.call, e.tool, e.tool_version, e.service, e.natural_ke
     r.agent, r.closed_at is not null as run_closed, now() as read_at
 from effects e join runs r using (tenant, run_id)
 where e.tenant = %(tenant)s and e.state = any(%(states)s) and (%(run)s::text is null or e.run_id = %(run)s)
+    and (%(step)s::int is null or (e.step, e.call) = (%(step)s, %(call)s))
 order by coalesce(e.doubted_at, e.updated_at), e.run_id, e.step, e.call limit %(limit)s"""
 
 
@@ -116,16 +117,34 @@ async def effects_in(
     limit: int = MAX_LISTED,
 ) -> tuple[StoredEffect, ...]:
     """Writes in these states, longest there first."""
-    await cursor.execute(
-        _EFFECTS, {"tenant": tenant, "states": [state.value for state in states], "run": run_id, "limit": limit}
-    )
-    return tuple(StoredEffect.model_validate(row) for row in await cursor.fetchall())
+    return await _effects(cursor, tenant, states, run_id=run_id, limit=limit)
 
 
 async def find_effect(cursor: AsyncCursor[DictRow], place: EffectPlace) -> StoredEffect | None:
     """One write."""
-    found = await effects_in(cursor, place.tenant, list(EffectState), run_id=place.run_id)
-    return next((effect for effect in found if (effect.step, effect.call) == (place.step, place.call)), None)
+    found = await _effects(cursor, place.tenant, tuple(EffectState), run_id=place.run_id, place=place, limit=1)
+    return found[0] if found else None
+
+
+async def _effects(
+    cursor: AsyncCursor[DictRow],
+    tenant: str,
+    states: Sequence[EffectState],
+    *,
+    run_id: str | None,
+    place: EffectPlace | None = None,
+    limit: int,
+) -> tuple[StoredEffect, ...]:
+    values = {
+        "tenant": tenant,
+        "states": [state.value for state in states],
+        "run": run_id,
+        "step": place.step if place else None,
+        "call": place.call if place else None,
+        "limit": limit,
+    }
+    await cursor.execute(_EFFECTS, values)
+    return tuple(StoredEffect.model_validate(row) for row in await cursor.fetchall())
 
 
 class DueDoubt(Record):

@@ -48,7 +48,11 @@
     }
     if (changed) say("Updated just now.");
     tick();
+    look();
   };
+
+  // What the run does with an approval is no change of the request: for a minute the page asks by itself.
+  const look = () => { if (document.querySelector("[data-again]") && !document.hidden) setTimeout(read, 2000); };
 
   const lines = (page) => [...page.querySelectorAll("a.line")].map((one) => one.getAttribute("href"));
 
@@ -104,5 +108,6 @@
   addEventListener("pagehide", () => { if (source) source.close(); source = null; });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   setInterval(tick, 15000);
+  look();
   if (!document.hidden) listen();
 })();

@@ -71,3 +71,49 @@ async def test_what_changed_by_itself_and_what_was_a_test_say_so(office: Office)
         assert f'<a href="/requests/{again.request_id}">See the new request</a>' in page
     assert state_words("voided", changed) == "voided"
     assert state_words("voided", Ending(how="test", display_name="", followed_by="")) == "test request"
+
+
+async def written(office: Office, request: StoredRequest, state: str) -> None:
+    """The run sent the call under its approval; this is what is known of it."""
+    values = {"tenant": request.tenant, "run": request.run_id, "request": request.request_id, "state": state}
+    async with office.db.tenant(TENANT) as cursor:
+        await cursor.execute(
+            """insert into runs (tenant, run_id, agent, agent_version, definition, root_run_id, goal)
+               values (%(tenant)s, %(run)s, 'support_refund', 3, 'sha256:0', %(run)s, '') on conflict do nothing""",
+            values,
+        )
+        await cursor.execute(
+            """insert into effects as e (tenant, run_id, step, call, tool, tool_version, service, arguments_digest,
+                   arguments, natural_key, state, request_id)
+               values (%(tenant)s, %(run)s, 3, 0, 'payments.issue_refund', 1, 'backoffice', 'sha256:0', '{}', '',
+                   %(state)s, %(request)s)
+               on conflict (tenant, run_id, step, call) do update set state = excluded.state""",
+            values,
+        )
+
+
+@pytest.mark.req("A2", "H2")
+async def test_the_page_of_an_approved_call_says_what_became_of_it(office: Office) -> None:
+    request = await ask(office.db)
+    async with office.db.tenant(TENANT) as cursor:
+        await settle_request(cursor, tenant=TENANT, request_id=request.request_id, state="granted", decision_ids=())
+    async with office.signed_in(LENA) as client:
+
+        async def page() -> str:
+            return (await client.get(f"/requests/{request.request_id}")).text
+
+        assert "The call is checked once more before it runs." in await page()
+        link = f'<a href="/doubts/{request.run_id}/3/0">'
+        for state, words, is_known in (
+            ("in_flight", "It is being sent.", False),
+            ("unknown", "nobody knows yet whether it happened", True),
+            ("failed_final", "without an effect", True),
+            ("succeeded", "It was done", True),
+        ):
+            await written(office, request, state)
+            shown = await page()
+            assert words in shown
+            assert link in shown
+            assert "checked once more" not in shown
+            assert ("data-again" not in shown) is is_known  # the open page looks again until it is known
+        assert (await client.get(f"/doubts/{request.run_id}/3/0")).status_code == 200
