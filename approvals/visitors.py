@@ -21,7 +21,7 @@ from store.database import Database
 from store.delegations import groups_lent
 from store.emergencies import open_emergencies
 from store.live import live_sessions
-from store.sessions import ABSOLUTE, Begun, StoredSession, add_session, end_session, find_session
+from store.sessions import ABSOLUTE, Begun, StoredSession, add_session, end_session, find_session, token_hash_of
 
 __all__ = ["SessionDesk", "Visitor", "read_secret", "tenant_in"]
 
@@ -50,7 +50,7 @@ class Visitor:
     @property
     def token_hash(self) -> bytes:
         """What is kept of the token."""
-        return _hash(self.token)
+        return token_hash_of(self.token)
 
     @property
     def account(self) -> str:
@@ -108,7 +108,7 @@ class SessionDesk:
     async def add(self, cursor: AsyncCursor[DictRow], tenant: str, username: str, begun: Begun) -> str:
         """The same, within a transaction of the caller's."""
         token = f"{tenant}.{secrets.token_urlsafe(32)}"
-        token_hash = _hash(token)
+        token_hash = token_hash_of(token)
         await add_session(
             cursor,
             tenant=tenant,
@@ -124,7 +124,7 @@ class SessionDesk:
         parts = _TOKEN.fullmatch(token or "")
         if token is None or parts is None:
             return None
-        token_hash = _hash(token)
+        token_hash = token_hash_of(token)
         async with self._database.tenant(parts[1]) as cursor:
             session = await find_session(cursor, parts[1], token_hash)
             emergencies = await open_emergencies(cursor, parts[1])
@@ -139,11 +139,11 @@ class SessionDesk:
         parts = _TOKEN.fullmatch(token or "")
         if token is not None and parts is not None:
             async with self._database.tenant(parts[1]) as cursor:
-                await end_session(cursor, parts[1], _hash(token))
+                await end_session(cursor, parts[1], token_hash_of(token))
 
     async def still_hold(self, tenant: str, tokens: Collection[str]) -> set[str]:
         """Which of these sessions still hold and may look, without using them."""
-        hashes = {_hash(token): token for token in tokens}
+        hashes = {token_hash_of(token): token for token in tokens}
         async with self._database.tenant(tenant) as cursor:
             return {hashes[found] for found in await live_sessions(cursor, tenant, list(hashes))}
 
@@ -194,7 +194,3 @@ def tenant_in(token: str | None) -> str | None:
     """The tenant that a token of ours names, whether it opens anything or not."""
     parts = _TOKEN.fullmatch(token or "")
     return parts[1] if parts else None
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -159,8 +159,9 @@ def _change(agent: str, who: str, reason: str, verb: ChangeVerb, make: Callable[
     tenant = tenant_of(settings, who.rpartition("/")[0] or None)
     seen = _state(settings, tenant, agent)
     wanted = make(seen.wanted)
-    roles: tuple[Role, ...] = ("administer",) if gives(seen.wanted, wanted) else ("kill", "administer")
-    operator = sign_in(settings, who, *roles)
+    widens = gives(seen.wanted, wanted)
+    roles: tuple[Role, ...] = ("administer",) if widens else ("kill", "administer")
+    operator = sign_in(settings, who, *roles, stops=not widens)
 
     async def act() -> str:
         async with store_of(settings) as store:

@@ -1,7 +1,5 @@
-"""The command line's session with the approvals service: begun by password or in the browser, kept, ended."""
+"""The command line's session with the approvals service: begun by password or in the browser."""
 
-import json
-import os
 import socket
 import sys
 import time
@@ -10,63 +8,33 @@ from typing import cast
 
 import httpx
 
-from approvals.api_account import SignedIn
 from approvals.assets import plain
 from approvals.device_api import GRANT_TYPE, DeviceCode, DeviceToken
 from approvals.problems import Problem
 from cli.asking import password_of
 from cli.output import CliError
+from cli.session_file import KeptSession
 from settings import Settings
 from store.accounts import ROLES
 
-__all__ = ["SessionFile", "problem_of", "sign_in_by_password", "sign_in_in_browser", "unreachable"]
+__all__ = ["problem_of", "sign_in_by_password", "sign_in_in_browser", "unreachable"]
 
 _SLOWER_S = 5
 _WAITING = {"authorization_pending": 0, "slow_down": _SLOWER_S}
 
 
-class SessionFile:
-    """Where the session is kept: in the state folder, for the operating system's user alone."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._file = settings.state_dir / "cli-session.json"
-        self._web_url = settings.web_url
-
-    def read(self) -> SignedIn | None:
-        """The session with this installation, if one was kept."""
-        try:
-            found = json.loads(self._file.read_bytes())
-            return SignedIn.model_validate(found["session"]) if found["web_url"] == self._web_url else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def write(self, session: SignedIn) -> None:
-        """Keep it instead of any other."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        new = self._file.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        # Never readable by others, not even for a moment.
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump({"web_url": self._web_url, "session": session.model_dump(mode="json")}, stream)
-        new.replace(self._file)
-
-    def forget(self) -> None:
-        """Keep none."""
-        self._file.unlink(missing_ok=True)
-
-
-def sign_in_by_password(settings: Settings, http: httpx.Client, tenant: str, user: str) -> SignedIn:
+def sign_in_by_password(settings: Settings, http: httpx.Client, tenant: str, user: str) -> KeptSession:
     """A session of somebody with a local account. The password comes from the settings, or is asked for."""
     typed = password_of(settings, f"Password of {user} ({tenant})")
     answer = _post(settings, http, "/api/sign-in", json={"tenant": tenant, "username": user, "password": typed})
     if not answer.is_success:
         raise CliError(problem_of(answer))
-    return SignedIn.model_validate_json(answer.content)
+    return KeptSession.model_validate_json(answer.content)
 
 
 def sign_in_in_browser(
     settings: Settings, http: httpx.Client, tenant: str, *, pause: Callable[[float], None] = time.sleep
-) -> SignedIn:
+) -> KeptSession:
     """A session of whoever lets this command line in, by whatever way they sign in there (RFC 8628)."""
     form = {"client_id": f"countersign command line at {_here()}", "scope": " ".join(ROLES), "tenant": tenant}
     answer = _post(settings, http, "/api/device/code", data=form)
@@ -86,7 +54,7 @@ def sign_in_in_browser(
         answer = _post(settings, http, "/api/device/token", data=poll)
         if answer.is_success:
             given = DeviceToken.model_validate_json(answer.content)
-            return SignedIn(
+            return KeptSession(
                 token=given.access_token, tenant=given.tenant, username=given.username, display_name=given.display_name
             )
         error = _code_of(answer)

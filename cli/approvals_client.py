@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel, RootModel
 
 from approvals.api import DecisionReply, RequestReply, SeenReply
-from approvals.api_account import Me, NewToken, RevokeToken, SignedIn, TokenMade
+from approvals.api_account import Me, NewToken, RevokeToken, TokenMade
 from approvals.decide import Decide
 from approvals.delegation_pages import DelegationList
 from approvals.doubts import Closed, ResolveDoubt
@@ -18,8 +18,9 @@ from approvals.passkey_pages import AssertionsReply
 from approvals.standing import DecideStanding
 from approvals.standing_pages import StandingReply
 from approvals.stop_api import OrderReply
-from cli.approval_session import SessionFile, problem_of, sign_in_by_password, sign_in_in_browser, unreachable
+from cli.approval_session import problem_of, sign_in_by_password, sign_in_in_browser, unreachable
 from cli.output import CliError
+from cli.session_file import KeptSession, SessionFile
 from settings import Settings
 from settings.tenants import load_tenants
 from store.api_tokens import ApiToken
@@ -179,7 +180,7 @@ class ApprovalsClient:
             raise CliError("sign in first: `countersign approvals sign-in`.")
         return self._begin(by_password=self._settings.password is not None).token
 
-    def _begin(self, *, by_password: bool) -> SignedIn:
+    def _begin(self, *, by_password: bool) -> KeptSession:
         if by_password:
             session = sign_in_by_password(self._settings, self._http, self._tenant, self._user)
         else:

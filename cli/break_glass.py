@@ -121,7 +121,7 @@ def list_(
 def end(emergency: IdArgument, who: AsOption) -> int:
     """End it before its time. Needs the role kill or approve."""
     settings = load_settings()
-    by = sign_in(settings, who, "kill", "approve", "administer")
+    by = sign_in(settings, who, "kill", "approve", "administer", stops=True)
 
     async def stop(cursor: Cursor) -> Emergency:
         found = await end_emergency(cursor, by.tenant, emergency, person=by.person)

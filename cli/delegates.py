@@ -101,7 +101,7 @@ def list_all(
 def end(delegation: Annotated[str, typer.Argument(help="As `delegate list` shows it.")], who: AsOption) -> int:
     """End one now; votes under it that have not been used are void. The approver, the delegate, or an administrator."""
     settings = load_settings()
-    by = sign_in(settings, who, "administer", "approve", "view")
+    by = sign_in(settings, who, "administer", "approve", "view", stops=True)
 
     async def stop(cursor: Cursor) -> Delegation:
         return await end_delegation(

@@ -169,7 +169,7 @@ def revoke(
     if len(named) != 1:
         raise CliError("say one of --run, --agent, --tool or --everything.")
     why = reason_of(reason)
-    operator = sign_in(settings, who, "kill", "administer")
+    operator = sign_in(settings, who, "kill", "administer", stops=True)
     scope, target = named[0]
     epoch = key_store.revoke(settings, operator.tenant, scope, target, by=operator.username, reason=why)
     what = "every credential" if scope == "tenant" else f"credentials of {scope} {target}"

@@ -77,7 +77,7 @@ def _targeted(scope: SwitchScope) -> Callable[..., int]:
 def _throw(scope: SwitchScope, target: str, who: str, reason: str, *, as_json: bool) -> int:
     settings = load_settings()
     asked = ThrowSwitch(scope=scope, target=target, reason=reason_of(reason))
-    operator = sign_in(settings, who, "kill")
+    operator = sign_in(settings, who, "kill", stops=True)
 
     async def act() -> tuple[Thrown | Refused, tuple[SwitchShown, ...], str]:
         async with store_of(settings) as store:

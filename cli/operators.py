@@ -1,17 +1,28 @@
-"""Who operates: a local account with the role that a command needs, proved with its password."""
+"""Who operates: an account with the role that a command needs, proved as a decision that cannot be undone is.
+
+By the session of `countersign approvals sign-in` while it is fresh, or by the password of a local account. Who has a
+passkey has shown it in that session; their password alone still stops things, because stopping waits for no form.
+"""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, TypeVar
 
 import typer
 
 from cli.asking import password_of
 from cli.output import CliError, Exit
+from cli.session_file import KeptSession, SessionFile
 from contracts.base import Record
+from policy.votes import HIGHEST_TIER, SIGN_IN_TIER_4_S, sign_in_refusal
 from settings import Settings
 from settings.tenants import load_tenants
 from store.accounts import Account, Role, authenticate
 from store.database import Database, StoreDown
+from store.passkeys import passkeys_of
+from store.sessions import StoredSession, find_session, token_hash_of
 
 __all__ = [
     "AsOption",
@@ -31,6 +42,7 @@ AsOption = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Organisation. Default: the only one there is.")]
 _MIN_REASON = 3
+FoundT = TypeVar("FoundT")
 
 
 class Operator(Record):
@@ -43,19 +55,26 @@ class Operator(Record):
     role: Role
 
 
-def sign_in(settings: Settings, who: str, *roles: Role) -> Operator:
+def sign_in(settings: Settings, who: str, *roles: Role, stops: bool = False) -> Operator:
     """Prove who somebody is, and that they have one of the roles; the first that they have is the one they act under.
 
+    `stops`: the command only takes away or stops.
+
     Raises:
-        CliError: the password is wrong (or the account locked or disabled), or no role fits.
+        CliError: the password is wrong (or the account locked or disabled) or not enough, or no role fits.
     """
     tenant, slash, user = who.rpartition("/")
     tenant = tenant_of(settings, tenant if slash else None)
-    typed = password_of(settings, f"Password of {user} ({tenant})")
-    account = asyncio.run(_authenticated(settings, tenant, user, typed))
-    if account is None:
+    kept = SessionFile(settings).read()
+    mine = kept and (kept.tenant, kept.username) == (tenant, user.lower())
+    found = _asked(settings, partial(_signed_in, kept)) if kept and mine else None
+    if found is None:
+        typed = password_of(settings, f"Password of {user} ({tenant})")
+        by_password = partial(_authenticated, tenant=tenant, user=user, password=typed, stops=stops)
+        found = _asked(settings, by_password)
+    if found is None:
         raise CliError(f"{tenant}/{user} cannot sign in with this password.", Exit.BAD)
-    fitting: list[Role] = [role for role in roles if role in account.roles]
+    fitting: list[Role] = [role for role in roles if role in found.roles]
     if not fitting:
         wanted = " or ".join(roles)
         raise CliError(
@@ -63,7 +82,7 @@ def sign_in(settings: Settings, who: str, *roles: Role) -> Operator:
             "`countersign approvals account role`.",
             Exit.BAD,
         )
-    return Operator(tenant=tenant, username=account.username, person=account.person, role=fitting[0])
+    return Operator(tenant=tenant, username=found.username, person=found.person, role=fitting[0])
 
 
 def reason_of(reason: str) -> str:
@@ -93,9 +112,40 @@ def unreachable(error: StoreDown) -> CliError:
     return CliError(f"{error}. Look at `countersign status`.")
 
 
-async def _authenticated(settings: Settings, tenant: str, user: str, password: str) -> Account | None:
-    try:
+def _asked(settings: Settings, ask: Callable[[Database], Awaitable[FoundT]]) -> FoundT:
+    async def within() -> FoundT:
         async with store_of(settings) as store:
-            return await authenticate(store, tenant, user, password)
+            return await ask(store)
+
+    try:
+        return asyncio.run(within())
     except StoreDown as error:
         raise unreachable(error) from error
+
+
+async def _signed_in(kept: KeptSession, store: Database) -> StoredSession | None:
+    """Their session of this command line; None: it is over, or they did not prove themselves well enough, lately."""
+    async with store.tenant(kept.tenant) as cursor:
+        found = await find_session(cursor, kept.tenant, token_hash_of(kept.token))
+        has_passkey = found is not None and bool(await passkeys_of(cursor, kept.tenant, found.person))
+    if found is None or (has_passkey and not found.multi_factor):
+        return None
+    ago_s = (datetime.now(UTC) - found.authenticated_at).total_seconds()
+    strength = "multi_factor" if found.multi_factor else "password"
+    return None if sign_in_refusal(HIGHEST_TIER, ago_s, found.issuer, strength) else found
+
+
+async def _authenticated(store: Database, *, tenant: str, user: str, password: str, stops: bool) -> Account | None:
+    """Whose password it is. Raises CliError: they have a passkey, which a password does not stand for."""
+    account = await authenticate(store, tenant, user, password)
+    if account is None or stops:
+        return account
+    async with store.tenant(tenant) as cursor:
+        has_passkey = bool(await passkeys_of(cursor, tenant, account.person))
+    if has_passkey:
+        raise CliError(
+            f"a password is not enough: {tenant}/{user} has a passkey. Show it with `countersign approvals sign-in "
+            f"--as {tenant}/{user}`, then do this within {SIGN_IN_TIER_4_S // 60} minutes.",
+            Exit.BAD,
+        )
+    return account

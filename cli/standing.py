@@ -183,7 +183,7 @@ def show(standing: IdArgument, tenant: TenantOption = None, as_json: JsonOption 
 def revoke(standing: IdArgument, who: AsOption, reason: ReasonOption = "") -> int:
     """Take one back for good: nothing is admitted under it from then on. Needs the role approve or kill."""
     settings = load_settings()
-    by: Operator = sign_in(settings, who, "approve", "kill")
+    by: Operator = sign_in(settings, who, "approve", "kill", stops=True)
 
     async def stop(cursor: Cursor) -> StandingShown:
         return await revoke_standing(cursor, by.tenant, standing, person=by.person, reason=reason)

@@ -1,5 +1,6 @@
 """Sessions of browsers and of other front ends. Only the hash of a token is kept."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
@@ -24,6 +25,7 @@ __all__ = [
     "find_session",
     "list_sessions",
     "note_session",
+    "token_hash_of",
 ]
 
 IDLE = timedelta(minutes=30)
@@ -32,6 +34,11 @@ ABSOLUTE = timedelta(hours=12)
 """No session lives longer, used or not."""
 MAX_SESSIONS = 20
 """Sessions of one account; the oldest give way."""
+
+
+def token_hash_of(token: str) -> bytes:
+    """What is kept of a session's token."""
+    return hashlib.sha256(token.encode()).digest()
 
 
 class StoredSession(Record):
