@@ -1,5 +1,6 @@
 """A run on the terminal: header, timeline, ending."""
 
+import re
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
@@ -25,6 +26,7 @@ OUTCOME_STYLES = {
     "open": "bold cyan",
 }
 _TIME_WIDTH = 9
+_MINUTE_S = 60
 _WIDEST = 140
 """Longer lines are hard to read, however wide the terminal is."""
 
@@ -51,8 +53,10 @@ def show(console: Console, *parts: RenderableType) -> None:
 
 
 def elapsed(line: Line, story: Story) -> str:
-    """When, since the run began."""
-    return f"+{span(line.at_s - story.began_s)}"
+    """When, since the run began: from a minute on so short that it fits its column, such as `+7m 48s`."""
+    since_s = line.at_s - story.began_s
+    since = span(since_s)
+    return f"+{since}" if since_s < _MINUTE_S else "+" + re.sub(r"(\d) (\w)\w*", r"\1\2", since)
 
 
 def header(story: Story) -> RenderableType:

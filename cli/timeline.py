@@ -274,12 +274,14 @@ def _approval(key: str, approval: StoryApproval) -> Iterator[Line]:
         + Text(f"  {approval.request_id}", "dim")
     )
     yield Line(key, approval.opened_at_s, 2, "✉", "yellow", head)
-    lines = [_vote(key, index, vote, 3) for index, vote in enumerate(approval.votes)]
-    yield from sorted([*lines, *_escalations(key, approval)], key=lambda line: line.at_s)
+    votes = [_vote(key, index, vote, 3) for index, vote in enumerate(approval.votes)]
+    lines = sorted([*votes, *_escalations(key, approval)], key=lambda line: line.at_s)
+    yield from lines
     mark, style = _APPROVAL[approval.state]
     if approval.state == "open":
         text = Text(f"waits for people, at most until {when(approval.expires_at_s)}", style)
-        yield Line(f"{key}wait", approval.opened_at_s, 2, mark, style, text)
+        latest = lines[-1].at_s if lines else approval.opened_at_s
+        yield Line(f"{key}wait", latest, 2, mark, style, text)
         return
     waited = ""
     if approval.closed_at_s is not None:
