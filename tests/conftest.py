@@ -14,12 +14,14 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from psycopg import sql
 from temporalio.client import Client
 
 from settings import get_settings
 from settings.payloads import DATA_CONVERTER
 from settings.sources import STANDARD_NAMES
+from store import passwords
 from workers.embedded.component import Component
 from workers.embedded.database import create_application_database, create_database
 from workers.embedded.namespace import set_up_namespace
@@ -85,6 +87,15 @@ def end_killed_sessions() -> None:
                 if any(str(folder) in argument for argument in process.cmdline()):
                     process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_hasher() -> Iterator[PasswordHasher]:
+    """What hashes passwords outside of tests, for who tests that; all others have argon2id with small parameters."""
+    real = passwords._HASHER  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - nothing else knows its parameters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield real
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from argon2 import PasswordHasher
 
 from approvals.app import create_app
 from settings import Settings
@@ -90,10 +89,9 @@ async def office_at(settings: Settings) -> AsyncGenerator[Office]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def light_passwords() -> Iterator[None]:
-    """Real argon2id with small parameters: these tests are not about what a hash costs."""
+def nobodys_password() -> Iterator[None]:
+    """Of nobody too: an unknown user is refused because there is none, not because the password is wrong."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
         patch.setattr(passwords, "_nobody", lambda: passwords.hash_password(PASSWORD))
         yield
 

@@ -15,13 +15,11 @@ from contracts.canonical import run_id_for
 from store.accounts import ROLES, find_account
 from store.emergencies import request_emergency
 from store.switches import throw_switch
-from tests.approvals.conftest import Office, light_passwords, office_at
+from tests.approvals.conftest import Office, office_at
 from tests.approvals.scene import Person, add_people, ask, settings_for
 from tests.approvals.test_roles import BODIES, FORMS, NEEDS, VALUES
 from tests.conftest import DatabaseAddresses
 from tests.tenants.twins import connected, tables_of
-
-__all__ = ["light_passwords"]
 
 pytestmark = pytest.mark.req("I5", "I9")
 CANARY = "Zebrafinch"
