@@ -14,7 +14,7 @@ from approvals.sign_in import TOO_MANY, address_of
 from approvals.visitors import Visitor
 from approvals.words import at, duration
 from policy.votes import SIGN_IN_TIER_4_S
-from store.device_sign_ins import AskedSignIn, answer_sign_in
+from store.device_sign_ins import AskedSignIn, answer_sign_in, may_try
 from store.sessions import IDLE, end_all_sessions, end_one_session, list_sessions
 
 __all__ = ["router"]
@@ -37,7 +37,7 @@ async def device_page(services: Parts, visitor: Reader, code: Annotated[str, Que
 @router.post("/device")
 async def post_code(services: Parts, request: Request, visitor: Poster, code: CodeField = "") -> Response:
     """Show who asks for what."""
-    if not _may_try(services, visitor):
+    if not await _may_try(services, visitor):
         return _form(services, visitor, "", TOO_MANY, 429)
     asked = await look_up(services, visitor.tenant, code)
     if asked is None:
@@ -50,7 +50,7 @@ async def post_answer(
     services: Parts, visitor: Poster, code: CodeField = "", answer: Annotated[str, Form(max_length=10)] = ""
 ) -> Response:
     """Let it in, or not. Only what was asked for is answered, and once."""
-    if not _may_try(services, visitor):
+    if not await _may_try(services, visitor):
         return _form(services, visitor, "", TOO_MANY, 429)
     hashed = code_hash(services, visitor.tenant, code)
     async with services.database.tenant(visitor.tenant) as cursor:
@@ -91,8 +91,10 @@ async def post_end_all(services: Parts, visitor: Poster) -> Response:
     return response
 
 
-def _may_try(services: Services, visitor: Visitor) -> bool:
-    return services.tries_by_account.allows(f"code {visitor.tenant}/{visitor.account}")
+async def _may_try(services: Services, visitor: Visitor) -> bool:
+    """Whether they may type another code; in a transaction of its own, so that nothing takes the count back."""
+    async with services.database.tenant(visitor.tenant) as cursor:
+        return await may_try(cursor, visitor.tenant, visitor.account)
 
 
 def _form(services: Services, visitor: Visitor, code: str, problem: str = "", status: int = 200) -> Response:

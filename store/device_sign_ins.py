@@ -20,6 +20,7 @@ __all__ = [
     "answer_sign_in",
     "ask_sign_in",
     "find_asked",
+    "may_try",
     "poll",
 ]
 
@@ -30,6 +31,9 @@ INTERVAL_S = 2
 MAX_OPEN = 10_000
 """Of a tenant at once."""
 _SLOWER_S = 5
+MAX_TRIES = 15
+"""Codes that an account may type within `_TRIED_WITHIN`, right ones too."""
+_TRIED_WITHIN = timedelta(minutes=5)
 
 
 class AskedSignIn(Record):
@@ -85,6 +89,19 @@ async def ask_sign_in(
             "scopes": list(scopes), "lives": LIFETIME, "interval": INTERVAL_S, "most": MAX_OPEN,
         },
     )  # fmt: skip
+    return cursor.rowcount == 1
+
+
+async def may_try(cursor: AsyncCursor[DictRow], tenant: str, username: str) -> bool:
+    """Count a code that the account types, before it is looked up, and say whether it may be."""
+    await cursor.execute(
+        """update accounts set
+               code_tries = case when code_tries_since > now() - %(within)s then code_tries + 1 else 1 end,
+               code_tries_since = case when code_tries_since > now() - %(within)s then code_tries_since else now() end
+           where tenant = %(tenant)s and username = %(username)s
+               and not coalesce(code_tries_since > now() - %(within)s and code_tries >= %(most)s, false)""",
+        {"tenant": tenant, "username": username, "within": _TRIED_WITHIN, "most": MAX_TRIES},
+    )
     return cursor.rowcount == 1
 
 

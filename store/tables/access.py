@@ -51,6 +51,9 @@ class Account(Table, table=True):
     disabled: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     failed_logins: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     locked_until: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    code_tries: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Codes of programs that were typed since `code_tries_since`, right ones too."""
+    code_tries_since: datetime | None = Field(default=None, sa_column=_at(nullable=True))
     created_at: datetime = Field(sa_column=_at())
 
 

@@ -10,6 +10,8 @@ CREATE TABLE accounts (
     disabled BOOLEAN DEFAULT false NOT NULL,
     failed_logins INTEGER DEFAULT '0' NOT NULL,
     locked_until TIMESTAMP WITH TIME ZONE,
+    code_tries INTEGER DEFAULT '0' NOT NULL,
+    code_tries_since TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     PRIMARY KEY (tenant, username)
 );
