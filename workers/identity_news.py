@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import cast
 
 import httpx
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from activities.credentials import OwnIssuer
 from contracts.tool import RefusedBeforeSend
@@ -25,7 +26,7 @@ from store.database import Database, StoreDown
 from store.revocations import news
 from workers.well_known import EPOCHS_PATH, JWKS_PATH
 
-__all__ = ["IdentityNews", "mount"]
+__all__ = ["IdentityNews", "news_routes"]
 
 JWKS_AGE_MAX_S = 300
 """How long others may keep the key set. A new key is published longer than this before it signs."""
@@ -154,10 +155,9 @@ class _Listener:
         self.not_before_s = 0.0
 
 
-def mount(app: FastAPI, identity: IdentityNews) -> None:
-    """Add the addresses that services ask. Public by nature: neither holds a secret."""
+def news_routes(identity: IdentityNews) -> list[Route]:
+    """The addresses that services ask. Public by nature: neither holds a secret."""
 
-    @app.get(JWKS_PATH)
     async def key_set(request: Request) -> Response:
         body = identity.key_set()
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
@@ -166,12 +166,11 @@ def mount(app: FastAPI, identity: IdentityNews) -> None:
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type="application/jwk-set+json")
 
-    @app.get(EPOCHS_PATH)
-    async def epochs() -> Response:
+    async def epochs(_request: Request) -> Response:
         statement = identity.statement()
         if statement is None:
             return Response("the epochs cannot be read now\n", status_code=503, headers={"Cache-Control": "no-store"})
         headers = {"Cache-Control": f"public, max-age={EPOCHS_AGE_MAX_S}"}
         return Response(statement, headers=headers, media_type="application/jwt")
 
-    _ = (key_set, epochs)
+    return [Route(JWKS_PATH, key_set), Route(EPOCHS_PATH, epochs)]

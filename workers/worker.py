@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
@@ -23,7 +25,7 @@ from settings.temporal import connect
 from settings.tenants import load_tenants
 from store.database import Database, StoreDown
 from workers.clock import clock_difference_s
-from workers.identity_news import IdentityNews, mount
+from workers.identity_news import IdentityNews, news_routes
 from workers.open_runs import refuse_changed_code
 from workers.run_worker import open_engine, run_worker
 from workers.sweeper import Sweeper
@@ -35,16 +37,13 @@ _logger = logging.getLogger(__name__)
 _CLOCK_CHECK_S = 30
 
 
-def health(engine: Engine, client: Client) -> FastAPI:
+def _health_routes(engine: Engine, client: Client) -> list[Route]:
     """`/healthz`: the process lives; `/readyz`: it can work."""
-    app = FastAPI(openapi_url=None)
 
-    @app.get("/healthz", response_class=PlainTextResponse)
-    async def healthz() -> str:
-        return "ok"
+    async def healthz(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
 
-    @app.get("/readyz")
-    async def readyz() -> PlainTextResponse:
+    async def readyz(_request: Request) -> PlainTextResponse:
         try:
             engine.bundles.current()
             await clock_difference_s(engine.db)
@@ -54,7 +53,7 @@ def health(engine: Engine, client: Client) -> FastAPI:
             return PlainTextResponse(f"{type(error).__name__}: {error}", status_code=503)
         return PlainTextResponse("ok")
 
-    return app
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
 async def serve(settings: Settings) -> None:
@@ -73,8 +72,7 @@ async def serve(settings: Settings) -> None:
             _logger.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
         dispatch = Database(settings.database_address(), role=settings.dispatch_role, max_connections=1)
         identity = IdentityNews(engine.db, dispatch, engine.credentials.own, settings.services)
-        app = health(engine, client)
-        mount(app, identity)
+        app = Starlette(routes=[*_health_routes(engine, client), *news_routes(identity)])
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

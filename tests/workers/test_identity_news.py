@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from joserfc import jws
+from starlette.applications import Starlette
 
 from activities.credentials import CallIdentity, OwnIssuer
 from activities.services import CallContext, Services
@@ -22,7 +22,7 @@ from store.database import Database
 from store.revocations import revoke
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
-from workers.identity_news import IdentityNews, mount
+from workers.identity_news import IdentityNews, news_routes
 from workers.well_known import EPOCHS_PATH, JWKS_PATH
 
 pytestmark = pytest.mark.req("I3")
@@ -94,8 +94,7 @@ async def test_the_addresses_serve_public_keys_and_a_signed_statement(
 ) -> None:
     issuer = issuer_at(tmp_path, "key")
     news = IdentityNews(store, dispatch, issuer, {})
-    app = FastAPI()
-    mount(app, news)
+    app = Starlette(routes=news_routes(news))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker") as http:
         assert (await http.get(EPOCHS_PATH)).status_code == 503  # nothing was read yet, so nothing is claimed
         await news.look()
