@@ -17,6 +17,7 @@ from approvals.visitors import Visitor
 from contracts.vote import Verdict
 from store.approval_lists import MAX_FOUND, count_open, list_requests
 from store.vote_lists import list_decisions
+from store.waiting import waiting_beside
 
 __all__ = ["router"]
 
@@ -32,6 +33,8 @@ async def inbox(services: Parts, visitor: Reader, asked: Annotated[RequestFilter
         async with services.database.tenant(visitor.tenant) as cursor:
             page = await list_requests(cursor, visitor.tenant, asked.query(visitor.reader))
             counts = await count_open(cursor, visitor.tenant, visitor.reader) if asked.state == "open" else None
+            own = visitor.reader.model_copy(update={"groups": visitor.session.groups})
+            beside = await waiting_beside(cursor, visitor.tenant, own) if counts else None
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
     now = datetime.now(UTC)
@@ -40,6 +43,7 @@ async def inbox(services: Parts, visitor: Reader, asked: Annotated[RequestFilter
         "visitor": visitor,
         **chosen,
         "counts": {name: _counted(number) for name, number in counts.model_dump().items()} if counts else {},
+        "beside": beside,
         "lines": [inbox_line(line, now=now) for line in page.lines],
         "link": _Links("/requests", chosen),
         "next": page.next,

@@ -53,8 +53,11 @@ async def test_two_persons_open_it_and_every_page_says_so(office: Office) -> Non
     assert (await post(office, FIRST, emergency, "approval"))[0] == 303
     assert (await post(office, FIRST, emergency, "approval"))[0] == 409
     assert started == []
-    async with office.signed_in(FIRST) as client:
-        assert "is open until" not in (await client.get("/requests")).text
+    for who, is_told in ((FIRST, False), (ASKER, False), (OUTSIDER, False), (SECOND, True)):
+        async with office.signed_in(who) as client:
+            inbox = (await client.get("/requests")).text
+        assert ('<a href="/emergencies">1 emergency</a>' in inbox) is is_told, who.username
+        assert "is open until" not in inbox
     assert (await post(office, SECOND, emergency, "approval"))[0] == 303
     assert [one.emergency_id for one in started] == [emergency.emergency_id]
     async with office.signed_in(FIRST) as client:

@@ -63,13 +63,16 @@ async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: O
         assert "You proposed it: others must decide" in page
         assert "at most EUR 480.00" in page
         assert "<b>parcels</b>" not in page
+        assert "Also waiting for you" not in (await client.get("/requests")).text
         mine = await posted(client, f"{where}/decision", **form_of_vote, reason="I want it.")
         assert (mine.status_code, "somebody else must decide" in mine.text) == (409, True)
     async with office.signed_in(MIA) as client:
+        assert 'waiting for you: <a href="/standing">1 standing approval</a>' in (await client.get("/requests")).text
         assert (await posted(client, f"{where}/decision", **form_of_vote, reason="")).status_code == 409
         wrong = {**form_of_vote, "digest": "sha256:" + "0" * 64}
         assert (await posted(client, f"{where}/decision", **wrong, reason="Agreed.")).status_code == 409
         assert (await posted(client, f"{where}/decision", **form_of_vote, reason="Agreed.")).status_code == 303
+        assert "Also waiting for you" not in (await client.get("/requests")).text
         assert (await posted(client, f"{where}/decision", **form_of_vote, reason="Agreed.")).status_code == 409
     assert (await terms_in(office))[0].state == "proposed"
     async with office.signed_in(NOA) as client:
