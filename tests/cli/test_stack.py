@@ -79,8 +79,14 @@ def test_doctor_looks_into_the_servers(
 
 
 def test_doctor_finds_what_is_wrong_and_says_what_to_do(
-    database: DatabaseAddresses, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseAddresses, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calendars = tmp_path / "calendars.yaml"
+    calendars.write_text(
+        "calendars:\n  office: {time_zone: UTC, hours: {mon-fri: '09:00-17:00'}}\n"
+        "tenants:\n  acme: {groups: {bookkeeping: office}}\n"
+    )
+    monkeypatch.setenv("COUNTERSIGN_CALENDARS_FILE", str(calendars))
     monkeypatch.setenv("DATABASE_URL", postgres_url)
     monkeypatch.setenv("COUNTERSIGN_DATABASE_ROLE", "postgres")
     monkeypatch.setenv("COUNTERSIGN_TEMPORAL_ADDRESS", "127.0.0.1:1")
@@ -92,7 +98,9 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(
     found = checks(done.stdout)
     assert done.returncode == 1
     errors = {name for name, row in found.items() if row["outcome"] == "error"}
-    assert errors == {"database role", "migrations", "temporal", "model", "keys"}
+    assert errors == {"database role", "migrations", "temporal", "model", "keys", "calendars"}
+    asked = "the ladder asks no such group, only finance, support-leads"
+    assert found["calendars"]["found"] == f"{calendars}:4: tenants.acme.groups.bookkeeping: {asked}"
     assert "COUNTERSIGN_WEP_PORT" in found["settings"]["found"]
     assert all(row["advice"].endswith(".") for row in found.values() if row["outcome"] != "ok")
     assert countersign("doctor").stdout.count("\n") == len(json.loads(done.stdout)) + 1

@@ -93,12 +93,20 @@ def _configuration(settings: Settings) -> Iterator[CheckResult]:
         yield _error("endpoints", str(error), "Correct the file.")
     try:
         yield _calendars(settings)
-    except SettingsError as error:
+    except (SettingsError, ValueError, OSError) as error:
         yield _error("calendars", str(error), "Correct the file.")
 
 
 def _calendars(settings: Settings) -> CheckResult:
-    """Calendars go stale in silence: holidays that differ by year have to be written for the next one."""
+    """Calendars go stale in silence: holidays that differ by year have to be written for the next one.
+
+    Raises:
+        SettingsError, ValueError, OSError: the worker would not start with it, or with the ladder.
+    """
+    from activities.bundles import load_ladder  # noqa: PLC0415 - with policies, which `up` and `status` need not import
+    from activities.calendars import Calendars  # noqa: PLC0415 - the same
+
+    Calendars(settings.calendars_file, load_ladder(settings.ladder_file))
     today = datetime.now(UTC).date()
     calendars = load_calendars(settings.calendars_file).calendars
     stale = [name for name, one in calendars.items() if one.dates() and max(one.dates()) < today]
