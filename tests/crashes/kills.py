@@ -26,8 +26,12 @@ class Placed:
         return self.point.point not in NO_STATEMENT
 
 
-async def kill_at(stack: CrashStack, victim: Victims, points: Sequence[CrashPoint]) -> list[Outcome]:
-    """Bring a run to each point, kill, start again, and check every run when it has ended."""
+async def kill_at(stack: CrashStack, victim: Victims, points: Sequence[CrashPoint]) -> dict[str, str]:
+    """Bring a run to each point, kill, start again, and check every run when it has ended.
+
+    Returns:
+        By point, how those ended that are not completed.
+    """
     killed = asyncio.Event()
     placed = [await place(stack, point) for point in points if point.point != "sending"]
     votes = [asyncio.create_task(decide(stack, one, killed)) for one in placed if one.point.kind == "large"]
@@ -49,7 +53,11 @@ async def kill_at(stack: CrashStack, victim: Victims, points: Sequence[CrashPoin
     await asyncio.gather(*votes)
     for one, report in zip(placed, reports, strict=True):
         check(stack, one.run, report)
-    return [report.outcome for report in reports]
+    return {
+        str(one.point): f"{report.outcome}: {report.reason} {report.content.packet}"
+        for one, report in zip(placed, reports, strict=True)
+        if report.outcome is not Outcome.COMPLETED
+    }
 
 
 async def kill_and_start(stack: CrashStack, victim: Victims, undone: set[str]) -> None:

@@ -162,7 +162,7 @@ async def crash_stack(folder: Path) -> AsyncGenerator[CrashStack]:
         await set_up_namespace(temporal.component.address, "default")
         async with installed(
             folder, server.url(DATABASE, LOGIN), temporal.component.address, backoffice, private, worker=False,
-            worker_port=free_port(),
+            worker_port=free_port(), limits_file=_limits(folder / "limits.yaml"),
         ) as made:  # fmt: skip
             holds = Holds(server.url(DATABASE))
             holds.install()
@@ -193,6 +193,16 @@ def worker_component(made: Installation, name: str, port: int) -> Component:
         address=address,
         version="",
     )
+
+
+def _limits(file: Path) -> Path:
+    """The installation's, with days that are long enough for every run of all tests."""
+    document = yaml.safe_load((ROOT / "settings/limits.yaml").read_text(encoding="utf-8"))
+    acme = document["tenants"]["acme"]
+    for of_day in (acme["day"], *acme["tools"].values()):
+        of_day["money_minor"] = {currency: amount * 100 for currency, amount in of_day["money_minor"].items()}
+    file.write_text(yaml.safe_dump(document))
+    return file
 
 
 def _seed(file: Path) -> Path:
