@@ -35,7 +35,9 @@ from workers.intake.client import EventSender
 
 __all__ = ["ENDPOINT", "mount", "send_ticket"]
 
-ENDPOINT, TENANT, APPROVER = "support-tickets", "acme", "lena"
+ENDPOINT, TENANT = "support-tickets", "acme"
+APPROVER = "demo-lead"
+"""The demo's own account, made anew for it: nobody else's password is touched."""
 _WAIT_UNATTENDED_S = 180
 _POLL_S = 0.25
 
