@@ -163,6 +163,11 @@ def test_a_denial_at_the_desk_needs_its_reason(browser: Browser, site: Settings)
 def test_what_cannot_be_undone_is_approved_with_a_reason(browser: Browser, site: Settings) -> None:
     request = asked(site, tier=4, requirement=TWO_FINANCE)
     page = arrive(browser, site, f"/requests/{request.request_id}", FRED, viewport=PHONE)
+    for width in (1280, 1440):  # at a desk both verdicts are seen at once, with the reasons that they ask for
+        page.set_viewport_size({"width": width, "height": 900})
+        for form in ("#approve", "#deny"):
+            expect(page.locator(form).get_by_role("button")).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     page.locator(".thumb-bar").get_by_role("link", name=re.compile("^Approve .*…")).click()
     page.get_by_label("Why is this right?").fill("Bank confirmed by phone.")
     page.locator("#approve").get_by_role("button").click()
