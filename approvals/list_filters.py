@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contracts.base import Record
 from contracts.vote import Verdict
@@ -14,6 +14,9 @@ __all__ = ["DecisionFilter", "PageOf", "RequestFilter"]
 
 class PageOf(Record):
     """Which page of a list."""
+
+    # FastAPI describes the parts of an address by the fields, without a schema of the model.
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     after: str = Field(default="", max_length=300)
     """Cursor `next` of the page before this one."""

@@ -1,8 +1,23 @@
 """The base of every model that crosses a boundary, and the identifiers that they share."""
 
+import ast
+import inspect
+import textwrap
+from collections import ChainMap
+from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, JsonValue, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 __all__ = [
@@ -57,4 +72,38 @@ def is_none(value: object) -> bool:
 class Record(BaseModel):
     """A value that crosses a boundary: frozen, without unknown fields, described by the docstring under each field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The docstring under each field is its description.
+
+        Read when a schema is made: pydantic's `use_attribute_docstrings` reads them at import, a fifth of each start.
+        """
+        made = handler(schema)
+        properties: dict[str, JsonSchemaValue] = handler.resolve_ref_schema(made).get("properties", {})
+        docstrings = ChainMap(*(_docstrings(ancestor) for ancestor in cls.__mro__ if issubclass(ancestor, Record)))
+        for name, field in cls.model_fields.items():
+            shown = properties.get(field.alias or name)
+            if shown is not None and name in docstrings:
+                shown.setdefault("description", docstrings[name])
+        return made
+
+
+@lru_cache(maxsize=1_024)
+def _docstrings(model: type[Record]) -> dict[str, str]:
+    """What stands under the fields of a class itself, not of its ancestors."""
+    try:
+        (written,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    except (OSError, SyntaxError):
+        return {}  # made without source, as by `create_model`
+    statements = written.body if isinstance(written, ast.ClassDef) else []
+    return {
+        field.id: inspect.cleandoc(text)
+        for field, under in (
+            (before.target, after.value)
+            for before, after in pairwise(statements)
+            if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr)
+        )
+        if isinstance(field, ast.Name) and isinstance(under, ast.Constant) and isinstance(text := under.value, str)
+    }
