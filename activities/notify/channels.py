@@ -6,7 +6,7 @@ import smtplib
 import ssl
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import formatdate, parseaddr
+from email.utils import formataddr, formatdate, parseaddr
 from pathlib import Path
 
 import httpx
@@ -71,11 +71,12 @@ def _slack(text: str) -> str:
 
 def _mail(channel: EmailChannel, notice: Notice, smtp: Smtp, folder: Path) -> None:
     message = EmailMessage()
-    message["Subject"] = f"[Countersign] {notice.subject}"
-    message["From"] = smtp.sender
+    message["Subject"] = notice.subject  # without our name: a phone shows 40 characters of it, beneath the sender's
+    name, address = parseaddr(smtp.sender)
+    message["From"] = formataddr((name or "Countersign", address))
     message["To"] = "undisclosed-recipients:;"
     message["Date"] = formatdate()
-    message["Message-ID"] = f"<{notice.notice_id}.{channel.name}@{parseaddr(smtp.sender)[1].partition('@')[2]}>"
+    message["Message-ID"] = f"<{notice.notice_id}.{channel.name}@{address.partition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(notice.text)
     context = ssl.create_default_context()
@@ -89,7 +90,7 @@ def _mail(channel: EmailChannel, notice: Notice, smtp: Smtp, folder: Path) -> No
                 server.starttls(context=context)
             if smtp.password is not None:
                 server.login(smtp.username, read_secret(smtp.password, folder).get_secret_value())
-            refused = server.send_message(message, from_addr=parseaddr(smtp.sender)[1], to_addrs=list(channel.to))
+            refused = server.send_message(message, from_addr=address, to_addrs=list(channel.to))
     except (smtplib.SMTPException, OSError) as error:
         code = getattr(error, "smtp_code", "")
         raise NoticeNotSentError(f"{channel.name}: mail was not taken ({type(error).__name__} {code})") from None

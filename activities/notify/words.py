@@ -1,6 +1,7 @@
 """The words of a notice. Mail and chat pass through other people's systems: no argument, no customer, no reason.
 
-What counts at night stands first: how long there is and how bad it is, where a locked phone shows it.
+What counts at night stands first, where a locked phone shows it: how long there is in the subject, how bad it is at the
+beginning of the text.
 """
 
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def notice_of(
         notice_id=f"{request_id}-{kind.value}" + (f"-{_id_of(escalated_to)}" if escalated_to else ""),
         kind=kind,
         subject=_SUBJECTS[kind].format(**words),
-        sentence=f"{_SENTENCES[kind].format(**words)} Risk: {what}.",
+        sentence=f"{what.capitalize()}. {_SENTENCES[kind].format(**words)}",
         link=f"{web_url.rstrip('/')}/requests/{request_id}",
     )
 

@@ -39,9 +39,13 @@ async def test_a_mail_says_that_a_decision_is_wanted_and_nothing_of_what_it_is_a
     ((to, message),) = mailbox.taken
     assert to == ["a@example.com", "b@example.com"]
     assert "example.com" not in str(message["To"])
-    assert message["Subject"] == "[Countersign] Decide by Sat 21 Nov 14:05 UTC: tier 3, high impact"
+    assert message["Subject"] == "Decide by Sat 21 Nov 14:05 UTC: tier 3, high impact"
+    assert str(message["From"]).startswith("Countersign <")
+    # What a phone shows beneath the subject; and the link, alone on its line, where a thumb can hit it.
+    lines = text_of(message).splitlines()
+    assert lines[0].startswith("Tier 3, high impact. An agent waits for people before it acts. ")
+    assert "https://countersign.example.com/requests/apr-abcdefghijklmnopqrstuvwxyz" in lines
     assert message["Message-ID"] == "<apr-abcdefghijklmnopqrstuvwxyz-requested.leads@example.com>"
-    assert "https://countersign.example.com/requests/apr-abcdefghijklmnopqrstuvwxyz" in text_of(message)
     assert "Sat 21 Nov 14:05 UTC" in text_of(message)
 
 

@@ -76,8 +76,8 @@ async def test_each_escalation_is_told_once_though_one_channel_serves_both(
         for group in ("finance", "owners"):
             await send_notices(notifier, db, notice(request, NoticeKind.ESCALATED, group))
     assert [subject.partition(",")[0] for subject, _ in mails(mailbox, request.request_id)] == [
-        "[Countersign] Escalated to finance",
-        "[Countersign] Escalated to owners",
+        "Escalated to finance",
+        "Escalated to owners",
     ]
     assert len({str(message["Message-ID"]) for _, message in mailbox.taken}) == 2, "or mail programs drop the second"
 
@@ -152,14 +152,14 @@ async def test_those_who_must_decide_a_standing_approval_are_told_and_reminded(
     for _ in range(2):
         await tell_unattended(notifier, db, TENANT)
     ((subject, text),) = mails(mailbox, terms.standing_id)
-    assert subject.startswith("[Countersign] Decide by ")
+    assert subject.startswith("Decide by ")
     assert "https://c.example/standing/ID" in text
     assert "globex" not in text
     with psycopg.connect(module_database.owner_url, autocommit=True) as owner:
         owner.execute("update standing_approvals set proposed_at = now() - interval '2 hours'")
     for _ in range(2):
         await tell_unattended(notifier, db, TENANT)
-    assert mails(mailbox, terms.standing_id)[1][0].startswith("[Countersign] Overdue, ends ")
+    assert mails(mailbox, terms.standing_id)[1][0].startswith("Overdue, ends ")
     with psycopg.connect(module_database.owner_url, autocommit=True) as owner:
         owner.execute("truncate notices")
         owner.execute("update standing_approvals set state = 'granted'")
