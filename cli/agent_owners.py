@@ -46,7 +46,8 @@ def _check(agent: AgentFolder, settings: Settings, known: Mapping[str, frozenset
         "Write a user, a person or a group that `countersign approvals account list` shows, or put people into it: "
         f"`countersign approvals account add USER --group GROUP --tenant {without[0]}`."
     )
-    agent.report("agent.yaml", agent.yaml.line("owner"), "owner-unknown", message, advice)
+    # No error: the folder is right and runs, and somebody of a provider has no account here before they first sign in.
+    agent.report("agent.yaml", agent.yaml.line("owner"), "owner-unknown", message, advice, severity="warning")
 
 
 async def _known(settings: Settings, ladder: Ladder, names: Collection[str]) -> Mapping[str, frozenset[str]]:
