@@ -1,32 +1,29 @@
 """One request as JSON, with the digest that a decision must carry; and deciding. The same protocol as the form's."""
 
 import hashlib
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path
 from fastapi.openapi.models import Example
-from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Outcome, Stands, Unusable, decide
+from approvals.decide import Decided, Forbidden, NoSuchRequest, NotCast, Outcome, Stands, Unusable, decide
 from approvals.machines import Machine
 from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.wire import Decide, DecisionReply, RequestReply, SeenReply, VoteLine
 from approvals.words import REFUSALS
-from contracts.approval import ApprovalView, Escalation
-from contracts.base import Digest, JsonObject, Record
-from contracts.decision import Requirement
+from contracts.approval import ApprovalView
 from contracts.vote import Verdict, VoteRefusal
 from store.approvals import find_request
 from store.attention import note_views
 from store.revisions import find_schema
-from store.seen import SeenPage, seen_pages
+from store.seen import seen_pages
 from store.votes import StoredVote, votes_on
 
-__all__ = ["DecisionReply", "RequestReply", "SeenReply", "VoteLine", "router"]
+__all__ = ["router"]
 
 RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
 Parts = Annotated[Services, Depends(services_of)]
@@ -35,74 +32,6 @@ Decider = Annotated[Visitor, Depends(ApiNeeds("approve"))]
 _FORBIDDEN = "Your account may look at requests, not decide them. Ask an administrator for the role approve."
 
 router = APIRouter(prefix="/api", tags=["requests"])
-
-
-class VoteLine(Record):
-    """What somebody decided."""
-
-    person: str
-    display_name: str
-    verdict: Verdict
-    reason: str
-    state: Literal["pending", "accepted", "refused"]
-    """What the run has said."""
-    refusal: VoteRefusal | None
-    for_person: str
-    """Of a delegate: for whom; empty where the person decided for themselves."""
-    for_name: str
-    cast_at: datetime
-
-
-class RequestReply(Record):
-    """One request."""
-
-    request_id: str
-    run_id: str
-    state: Literal["open", "granted", "denied", "expired", "voided"]
-    tier: int
-    digest: Digest
-    """What a decision must carry: SHA-256 of `basis_text`."""
-    requirement: Requirement
-    interested: tuple[str, ...]
-    """Persons who may not decide."""
-    opened_at: datetime
-    sla_at: datetime
-    """When an answer was promised."""
-    expires_at: datetime
-    escalations: tuple[Escalation, ...]
-    """Groups that may decide in the place of those that are asked, and from when."""
-    choices: tuple[Verdict, ...]
-    """What can be decided: `edit` where the arguments may be changed, `ask` where there is a model to ask."""
-    arguments_schema: JsonObject | None
-    """JSON Schema of the arguments, for an edit; null where they cannot be edited."""
-    view: ApprovalView | None
-    """What is asked; null when the stored view is damaged, then it can only be denied or handed over."""
-    view_text: str
-    """`view` as canonical JSON, byte for byte as stored: its SHA-256 is `view_digest` in `basis_text`."""
-    basis_text: str
-    """What an approval holds for, as canonical JSON (`ApprovalBasis`)."""
-    votes: tuple[VoteLine, ...]
-
-
-class SeenReply(Record):
-    """Pages as approvers saw them."""
-
-    pages: tuple[SeenPage, ...]
-    """Oldest first; empty while nobody has decided in a browser."""
-
-
-class DecisionReply(Record):
-    """What became of a decision."""
-
-    outcome: Literal["decided", "stands", "refused", "unusable", "forbidden"]
-    """`stands`: an earlier vote of this person is on record and holds; `refused`: nothing was signed; `unusable`: nor
-    was it, because edited arguments are wrong."""
-    vote: VoteLine | None = None
-    refusal: VoteRefusal | None = None
-    message: str = ""
-    """What to do, of a refusal; of a test request, that it was one."""
-    problems: dict[str, str] = Field(default_factory=dict)
-    """What is wrong with edited arguments, by argument; under an empty name, with all of them."""
 
 
 _DECISIONS: dict[str, Example] = {

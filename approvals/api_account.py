@@ -1,10 +1,10 @@
 """Signing in by password, who one is, and the tokens of machines."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from datetime import timedelta
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from approvals.machines import Machine, make_token
@@ -13,19 +13,18 @@ from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.sign_in import TOO_MANY, address_of, admit
 from approvals.visitors import Visitor
+from approvals.wire import Me, NewToken, RevokeToken, TokenMade
 from contracts.base import Record
-from store.accounts import Role
-from store.api_tokens import MAX_ACTIVE, ApiToken, Author, Scope, list_tokens, revoke_token
+from store.api_tokens import MAX_ACTIVE, ApiToken, Author, list_tokens, revoke_token
 from store.sessions import Begun
 
-__all__ = ["Me", "NewToken", "RevokeToken", "SignIn", "SignedIn", "TokenMade", "router"]
+__all__ = ["SignIn", "SignedIn", "router"]
 
 Parts = Annotated[Services, Depends(services_of)]
 Anybody = Annotated[Visitor, Depends(ApiNeeds(None))]
 Known = Annotated[Visitor | Machine, Depends(ApiOpenTo(None, None))]
 Administrator = Annotated[Visitor, Depends(ApiNeeds("administer"))]
 TokenId = Annotated[str, Path(pattern=r"^tok-[a-z2-7]{26}$")]
-Plain = StringConstraints(min_length=3, max_length=200, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 router = APIRouter(prefix="/api")
 
@@ -47,54 +46,6 @@ class SignedIn(Record):
     tenant: str
     username: str
     display_name: str
-
-
-class Me(Record):
-    """Whose token it is."""
-
-    kind: Literal["person", "machine"]
-    tenant: str
-    name: str
-    """The account's user name, or what the token is for."""
-    display_name: str
-    person: str = ""
-    """The human being."""
-    groups: tuple[str, ...] = ()
-    """Groups that policies name."""
-    roles: tuple[Role, ...] = ()
-    """What a person may do."""
-    scopes: tuple[Scope, ...] = ()
-    """What a machine may do."""
-    authenticated_at: datetime | None = None
-    """When the person proved who they are: a decision at tier 4 needs this to be less than 15 minutes ago."""
-    expires_at: datetime
-    """When the token ends, whatever happens."""
-
-
-class NewToken(Record):
-    """A machine's token to make."""
-
-    name: Annotated[str, Plain]
-    """What it is for, such as the program and its owner."""
-    scopes: tuple[Scope, ...] = Field(min_length=1, max_length=3)
-    """What it may do. No scope lets it decide."""
-    days: int = Field(default=90, ge=1, le=366)
-    """How long it lives."""
-
-
-class TokenMade(Record):
-    """A new token."""
-
-    token: str
-    """The token itself, shown this once: nobody can show it again."""
-    kept: ApiToken
-    """What is kept of it."""
-
-
-class RevokeToken(Record):
-    """Why a token ends."""
-
-    reason: Annotated[str, Plain]
 
 
 @router.post("/sign-in", tags=["account"], responses={401: {}, 403: {}, 429: {}})

@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from approvals.problems import PROBLEM_TYPE, Problem
+from approvals.problems import PROBLEM_TYPE
 from approvals.roles import ANYBODY, role_of, scope_of
+from approvals.wire import Problem
 
 __all__ = ["API_VERSION", "describe_api"]
 

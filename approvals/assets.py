@@ -10,10 +10,10 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, StrictUnde
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from approvals.characters import pieces
+from approvals.characters import pieces, plain
 from approvals.words import at
 
-__all__ = ["Assets", "deceives", "plain", "shown"]
+__all__ = ["Assets", "deceives", "shown"]
 
 _ROOM = Path(__file__).resolve().parent
 _CACHE = "public, max-age=31536000, immutable"
@@ -75,11 +75,6 @@ def shown(text: object) -> Markup:
 def deceives(text: object) -> bool:
     """Whether it has such characters."""
     return any(piece.name for piece in pieces(str(text)))
-
-
-def plain(text: object) -> str:
-    """The same where no markup can stand, such as a page's title."""
-    return "".join(piece.text for piece in pieces(str(text)))
 
 
 def _short(data: bytes) -> str:

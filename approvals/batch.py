@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import ValidationError
 
 from approvals.batch_rows import MAX_ITEMS, MAX_TIER, seen_batch
-from approvals.decide import Decide, Decided, NotCast, Outcome, Stands, decide
+from approvals.decide import Decided, NotCast, Outcome, Stands, decide
 from approvals.seen import Sight
 from approvals.services import Services
 from approvals.visitors import Visitor
+from approvals.wire import Decide
 from approvals.words import DID, REFUSALS
 from contracts.base import Record
 from contracts.canonical import digest_bytes

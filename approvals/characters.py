@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from contracts.base import Record
 
-__all__ = ["Piece", "pieces"]
+__all__ = ["Piece", "pieces", "plain"]
 
 _WORD = re.compile(r"[^\W_]+")
 _IDENTIFIER = re.compile(r"(?=\S*[A-Za-z0-9])(?=\S*[0-9_@./:-])\S+")
@@ -55,6 +55,11 @@ def pieces(text: str) -> Iterator[Piece]:
             start = index + 1
     if start < len(text):
         yield Piece(text=text[start:])
+
+
+def plain(text: object) -> str:
+    """A stranger's text with such characters made visible, for where no markup can stand."""
+    return "".join(piece.text for piece in pieces(str(text)))
 
 
 def _is_hidden(character: str) -> bool:

@@ -1,11 +1,11 @@
 """Taking a decision: the same checks for the form, the API and the command line. The run checks everything again."""
 
 import logging
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field
 
 from approvals.delegates import Place, place_of
 from approvals.editing import problems_of
@@ -14,8 +14,9 @@ from approvals.run_line import NoAnswer
 from approvals.seen import Sight
 from approvals.services import DecidingServices
 from approvals.visitors import Visitor
+from approvals.wire import Decide
 from contracts.approval import ApprovalView
-from contracts.base import Digest, JsonObject, Record
+from contracts.base import JsonObject, Record
 from contracts.canonical import canonical_bytes, digest, digest_bytes, opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
@@ -28,31 +29,11 @@ from store.seen import keep_page
 from store.vote_keys import pinned_vote_keys, vote_keys
 from store.votes import AlreadyVoted, StoredVote, cast_vote, record_answer, refusals_of, votes_on
 
-__all__ = ["Decide", "Decided", "Forbidden", "NoSuchRequest", "NotCast", "Stands", "Unusable", "decide"]
+__all__ = ["Decided", "Forbidden", "NoSuchRequest", "NotCast", "Stands", "Unusable", "decide"]
 
 ANSWER_WITHIN_S = 2.0
 _ALWAYS_SAFE = (Verdict.DENY, Verdict.HAND_OVER)
 _LOG = logging.getLogger("approvals")
-
-
-class Decide(Record):
-    """A decision as posted."""
-
-    verdict: Verdict
-    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")] = ""
-    """Why; of `ask` the question. Required for all but an approval, and at tier 4 for that too."""
-    arguments: JsonObject | None = None
-    """Of an edit: all arguments as they shall be."""
-    digest: Digest
-    """Digest of what was shown: it must be what would run."""
-    delegation: Annotated[str, StringConstraints(pattern=r"^(dlg-[a-z2-7]{26})?$")] = ""
-    """Delegation under which one decides for somebody else; empty: for oneself."""
-
-    @model_validator(mode="after")
-    def _edits_or_not(self) -> Self:
-        if (self.verdict is Verdict.EDIT) is (self.arguments is None):
-            raise ValueError("an edit, and nothing else, has arguments")
-        return self
 
 
 class Decided(Record):

@@ -10,13 +10,13 @@ from starlette.responses import RedirectResponse, Response
 from approvals.roles import ApiNeeds, PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.wire import DelegationList
 from approvals.words import at
-from contracts.base import Record
-from contracts.delegation import Delegation, NewDelegation
+from contracts.delegation import NewDelegation
 from store.accounts import list_accounts
 from store.delegations import MAX_DAYS, NotDelegated, add_delegation, end_delegation, list_delegations
 
-__all__ = ["DelegationList", "api", "pages"]
+__all__ = ["api", "pages"]
 
 DelegationId = Annotated[str, Path(pattern=r"^dlg-[a-z2-7]{26}$")]
 UserField = Annotated[str, Form(max_length=127)]
@@ -30,12 +30,6 @@ Caller = Annotated[Visitor, Depends(ApiNeeds("view"))]
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["requests"])
-
-
-class DelegationList(Record):
-    """Delegations that are planned or in force."""
-
-    delegations: tuple[Delegation, ...]
 
 
 @api.get("/delegations")

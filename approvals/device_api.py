@@ -1,7 +1,7 @@
 """What programs call to be signed in by a person in a browser, by RFC 8628: any library for it fits."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
@@ -10,12 +10,11 @@ from approvals.device import begin, fetch_token, scopes_in
 from approvals.problems import problem
 from approvals.services import Services, services_of
 from approvals.sign_in import TOO_MANY, address_of
-from contracts.base import Record
+from approvals.wire import GRANT_TYPE, DeviceCode, DeviceToken
 from store.device_sign_ins import INTERVAL_S, LIFETIME, Poll
 
-__all__ = ["GRANT_TYPE", "DeviceCode", "DeviceToken", "router"]
+__all__ = ["router"]
 
-GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 Parts = Annotated[Services, Depends(services_of)]
 ClientId = Annotated[
     str, Form(min_length=3, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$", description="What the program calls itself.")
@@ -29,38 +28,6 @@ _WHY = {
 }
 
 router = APIRouter(prefix="/api/device", tags=["account"])
-
-
-class DeviceCode(Record):
-    """What a program needs to be signed in."""
-
-    device_code: str
-    """A secret of the program's: it polls with it."""
-    user_code: str
-    """What it shows, and the person types."""
-    verification_uri: str
-    """Where the person types it."""
-    verification_uri_complete: str
-    """The same with the code filled in, for a link or a picture of one. Nothing happens there without two taps."""
-    expires_in: int
-    """Seconds."""
-    interval: int
-    """Seconds between two polls."""
-
-
-class DeviceToken(Record):
-    """The session of the person who let the program in."""
-
-    access_token: str
-    """Goes into `Authorization: Bearer <token>`. A secret."""
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the word of RFC 6750
-    expires_in: int
-    """Seconds until it ends, whatever happens; unused it ends after 30 minutes."""
-    scope: str
-    """Roles that it may use of the person's."""
-    tenant: str
-    username: str
-    display_name: str
 
 
 @router.post("/code", response_model=DeviceCode, responses={400: {}, 404: {}, 429: {}})

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from approvals.doubts import VERDICTS, Closed, NotClosed, ResolveDoubt, line_of, resolve
+from approvals.doubts import VERDICTS, NotClosed, line_of, resolve
 from approvals.machines import Machine
 from approvals.roles import ApiNeeds, ApiOpenTo, PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.wire import Closed, ResolveDoubt
 from approvals.words import amount, at, duration
 from contracts.call import EffectState
 from store.doubts import EffectPlace, StoredEffect, effects_in, find_effect

@@ -1,14 +1,13 @@
 """Closing a doubt in the ledger: a person says what became of a write, and the run that waits for it is told."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import StringConstraints
-
-from approvals.operate import Given, GiveOrder, give
+from approvals.operate import Given, give
 from approvals.services import Services
 from approvals.visitors import Visitor
+from approvals.wire import Closed, DoubtVerdict, GiveOrder, ResolveDoubt
 from contracts.audit import EffectResolved
-from contracts.base import JsonObject, Record
+from contracts.base import Record
 from contracts.call import EffectState
 from contracts.canonical import canonical_bytes
 from contracts.command import ResolveUnknown
@@ -18,11 +17,9 @@ from store.doubts import CLOCK_SLACK_S, EffectPlace, Settlement, StoredEffect, s
 __all__ = [
     "STATES",
     "VERDICTS",
-    "Closed",
     "DoubtLine",
     "DoubtVerdict",
     "NotClosed",
-    "ResolveDoubt",
     "line_of",
     "resolve",
 ]
@@ -30,7 +27,6 @@ __all__ = [
 OLD_S, VERY_OLD_S = 900, 14_400
 """Ages from which a doubt is an alarm, in seconds."""
 Rating = Literal["new", "old", "very_old"]
-DoubtVerdict = Literal["happened", "did_not_happen", "abandon"]
 _Final = Literal[EffectState.SUCCEEDED, EffectState.FAILED_FINAL, EffectState.ABANDONED]
 STATES: dict[DoubtVerdict, _Final] = {
     "happened": EffectState.SUCCEEDED,
@@ -47,27 +43,6 @@ _TOLD: dict[DoubtVerdict, str] = {
     "did_not_happen": "A person found that this did not happen",
     "abandon": "A person closed this without knowing whether it happened; do not do it again",
 }
-
-
-class ResolveDoubt(Record):
-    """What somebody says of a write in doubt."""
-
-    verdict: DoubtVerdict
-    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
-    """How they know; recorded."""
-    cannot_arrive: bool = False
-    """The second statement, of `did_not_happen`: what was sent cannot arrive any more, its credential or not."""
-    output: JsonObject | None = None
-    """Of `happened`: what the service answered, where it is known. Without it the deed cannot be undone by machine."""
-
-
-class Closed(Record):
-    """The doubt is closed, and its chain says by whom."""
-
-    kind: Literal["closed"] = "closed"
-    state: EffectState
-    run_told: Literal["run_over", "told", "will_be_told"]
-    """`will_be_told`: the run looks at the ledger by itself within minutes; its order is on the way too."""
 
 
 class NotClosed(Record):

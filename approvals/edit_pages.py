@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from approvals.decide import Decide, Decided, NotCast, Outcome, Stands, Unusable, decide
+from approvals.decide import Decided, NotCast, Outcome, Stands, Unusable, decide
 from approvals.delegates import Place, places_for
 from approvals.editing import inputs_of, problems_of, read_inputs
 from approvals.passkey_proofs import MAX_POSTED, Signing, signing
@@ -21,6 +21,7 @@ from approvals.seen import Sight, seen_edit
 from approvals.services import Services, services_of
 from approvals.values import changes_of
 from approvals.visitors import Visitor
+from approvals.wire import Decide
 from approvals.words import DID, REFUSALS
 from contracts.base import JsonObject
 from contracts.canonical import digest, digest_bytes

@@ -3,15 +3,16 @@
 import logging
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from approvals.run_line import NoAnswer, RunLine
 from approvals.services import Services
 from approvals.signing import VoteSigner
 from approvals.visitors import Visitor
+from approvals.wire import GiveOrder
 from contracts.base import Record
 from contracts.canonical import opaque_id
-from contracts.command import Command, CommandRefusal, OperatorRole, Order, Resume, SignedCommand
+from contracts.command import Command, CommandRefusal, OperatorRole, Resume, SignedCommand
 from policy.commands import COMMAND_LIFETIME_S, COMMAND_SIGN_IN_S, MIN_REASON_CHARACTERS, ROLES_FOR, SERVICE_ISSUER
 from store.accounts import ROLES
 from store.commands import StoredCommand, add_command, find_command, record_command_answer
@@ -20,21 +21,11 @@ from store.pauses import Freed, halted_by, open_pause
 from store.runs import load_run
 from store.vote_keys import pinned_vote_keys
 
-__all__ = ["GiveOrder", "Given", "NoSuchRun", "NotGiven", "Ordered", "free_run", "give"]
+__all__ = ["Given", "NoSuchRun", "NotGiven", "Ordered", "free_run", "give"]
 
 ANSWER_WITHIN_S = 2.0
 _LOG = logging.getLogger("approvals")
 _SERVICE = "approvals"
-
-
-class GiveOrder(Record):
-    """An order as posted."""
-
-    order: Order
-    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
-    """Why; it is recorded."""
-    nonce: str = Field(default="", max_length=64)
-    """The same for the same press of a button: a form that is sent twice gives one order."""
 
 
 class Given(Record):

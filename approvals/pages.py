@@ -9,13 +9,14 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from approvals.decide import Decide, Decided, Forbidden, NoSuchRequest, NotCast, Stands, Unusable, decide
+from approvals.decide import Decided, Forbidden, NoSuchRequest, NotCast, Stands, Unusable, decide
 from approvals.passkey_proofs import MAX_POSTED
 from approvals.request_page import Draft, request_page
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.seen import Sight, policy_for, seen_page
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.wire import Decide
 from approvals.words import DID, REFUSALS
 from contracts.vote import Verdict, VoteRefusal
 from store.seen import seen_pages

@@ -14,15 +14,15 @@ from approvals.passkeys import Site, holder_of, new_challenge
 from approvals.roles import ApiNeeds, PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.wire import AssertionsReply
 from approvals.words import at
-from contracts.base import Record
 from contracts.passkey import DecisionStatement, PostedPasskey
 from policy.votes import SIGN_IN_TIER_4_S
 from store.accounts import find_account
-from store.passkey_challenges import KeptAssertion, assertions_on, give_challenge, take_challenge
+from store.passkey_challenges import assertions_on, give_challenge, take_challenge
 from store.passkeys import MAX_PASSKEYS, add_passkey, events_of, passkeys_of, remove_passkey
 
-__all__ = ["AssertionsReply", "api", "pages"]
+__all__ = ["api", "pages"]
 
 PasskeyId = Annotated[str, Path(pattern=r"^psk-[a-z2-7]{26}$")]
 RequestId = Annotated[str, Path(pattern=r"^apr-[a-z2-7]{26}$")]
@@ -36,13 +36,6 @@ _WEAK = "You have passkeys: sign in with one of them to change them."
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api", tags=["requests"])
-
-
-class AssertionsReply(Record):
-    """What approvers' own authenticators signed."""
-
-    assertions: tuple[KeptAssertion, ...]
-    """Oldest first; empty where nobody decided with a passkey."""
 
 
 @api.get("/approvals/{request_id}/assertions")

@@ -7,17 +7,16 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
 from approvals.assets import Assets
-from contracts.base import Record
+from approvals.wire import Mistake, Problem
 from store.database import StoreDown
 
-__all__ = ["PROBLEM_TYPE", "Mistake", "Problem", "add_problems", "problem"]
+__all__ = ["PROBLEM_TYPE", "add_problems", "problem"]
 
 PROBLEM_TYPE = "application/problem+json"
 _MAX_MISTAKES = 20
@@ -30,29 +29,6 @@ _TITLES = {
     413: "Too large",
     503: "The database cannot be reached",
 }
-
-
-class Mistake(Record):
-    """One part of a request that is not as it must be."""
-
-    where: str = Field(max_length=300)
-    """Such as `query.limit` or `body.digest`."""
-    why: str = Field(max_length=500)
-
-
-class Problem(Record):
-    """Why a request was not answered (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    """The status in words."""
-    status: int
-    detail: str
-    """What is wrong and what to do; empty when the title says it."""
-    errors: tuple[Mistake, ...] = ()
-    """Of status 422: each part that is wrong."""
-    error: str | None = None
-    """The code of RFC 6749 or RFC 8628, where a program is signed in; elsewhere there is none."""
 
 
 def problem(

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from approvals.operate import Given, GiveOrder, NoSuchRun, NotGiven, give
+from approvals.operate import Given, NoSuchRun, NotGiven, give
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
+from approvals.wire import GiveOrder
 from approvals.words import ORDER_REFUSALS, amount, at, duration
 from contracts.outcome import RunReport
 from store.attention import people_seconds

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
@@ -11,8 +11,9 @@ from approvals.characters import pieces
 from approvals.passkey_proofs import keep_evidence, sign_off
 from approvals.services import DecidingServices
 from approvals.visitors import Visitor
+from approvals.wire import DecideStanding
 from contracts.approval import ApprovalBasis, ApprovalView
-from contracts.base import Digest, Record
+from contracts.base import Record
 from contracts.canonical import opaque_id
 from contracts.standing import AnyValue, AtMost, Bound, Equals, OneOf, StandingMoney, StandingTerms, standing_run_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
@@ -37,7 +38,7 @@ from store.standing import (
 )
 from store.vote_keys import vote_keys
 
-__all__ = ["DecideStanding", "ProposeStanding", "decide_standing", "propose_like", "unbounded_argument"]
+__all__ = ["ProposeStanding", "decide_standing", "propose_like", "unbounded_argument"]
 
 _DAY_S = 86_400
 _MAX_VALUE = 2_000
@@ -58,16 +59,6 @@ class ProposeStanding(Record):
     days: int = Field(ge=1, le=92)
     """How long it holds."""
     reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")]
-
-
-class DecideStanding(Record):
-    """A decision about one, as posted."""
-
-    verdict: Literal[Verdict.APPROVE, Verdict.DENY]
-    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True, pattern=r"^[^\x00]*$")] = ""
-    """Required: it is decided like what cannot be undone."""
-    digest: Digest
-    """Digest of the terms that were shown."""
 
 
 def unbounded_argument(view: ApprovalView) -> str | None:

@@ -11,9 +11,10 @@ from approvals.forms import sign_in_again
 from approvals.passkey_proofs import MAX_POSTED, signing
 from approvals.roles import ApiNeeds, PageNeeds, PostNeeds
 from approvals.services import Services, services_of
-from approvals.standing import DecideStanding, decide_standing
+from approvals.standing import decide_standing
 from approvals.standing_words import StandingView, standing_view
 from approvals.visitors import Visitor
+from approvals.wire import DecideStanding, StandingReply
 from approvals.words import REFUSALS, amount, at
 from contracts.base import Record
 from contracts.vote import Verdict, VoteRefusal
@@ -28,7 +29,7 @@ from store.standing import (
     votes_for,
 )
 
-__all__ = ["StandingList", "StandingReply", "api", "pages"]
+__all__ = ["StandingList", "api", "pages"]
 
 StandingIdPath = Annotated[str, Path(pattern=r"^sta-[a-z2-7]{26}$")]
 ReasonField = Annotated[str, Form(max_length=8_000)]
@@ -48,17 +49,6 @@ class StandingList(Record):
     """Standing approvals, the newest first."""
 
     standing: tuple[StandingView, ...]
-
-
-class StandingReply(Record):
-    """One of them, with what people said and each use."""
-
-    view: StandingView
-    uses: tuple[StandingUsed, ...]
-    refusal: VoteRefusal | None = None
-    """Of a decision: why nothing was signed."""
-    message: str = ""
-    """What to do, of a refusal."""
 
 
 @api.get("/standing")

@@ -7,17 +7,18 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
 from approvals.machines import Machine
-from approvals.operate import Given, GiveOrder, NoSuchRun, NotGiven, Ordered, give
+from approvals.operate import Given, NoSuchRun, NotGiven, Ordered, give
 from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
 from approvals.visitors import Visitor
+from approvals.wire import GiveOrder, OrderReply
 from contracts.base import Record
 from contracts.command import EndRun, HandOver, Pause, ResolveUnknown, Resume
 from store.pauses import StoredPause, open_pauses
 from store.switches import Receipt, Thrown, under_way
 
-__all__ = ["OrderReply", "ReleaseSwitch", "StopReply", "router"]
+__all__ = ["ReleaseSwitch", "StopReply", "router"]
 
 Parts = Annotated[Services, Depends(services_of)]
 Viewer = Annotated[Visitor | Machine, Depends(ApiOpenTo("view", "runs:read"))]
@@ -78,15 +79,6 @@ class ReleaseSwitch(Record):
     """Why it is safe to go on."""
 
     reason: Words
-
-
-class OrderReply(Record):
-    """What became of an order."""
-
-    command_id: str
-    state: str = Field(pattern=r"^(pending|accepted|refused)$")
-    """What the run has said so far; `pending`: it is sent again until the run answers."""
-    refusal: str = ""
 
 
 @router.get("/stop")

@@ -7,9 +7,8 @@ import typer
 from pydantic import JsonValue, ValidationError
 from rich.text import Text
 
-from approvals.api import DecisionReply, RequestReply
-from approvals.assets import plain
-from approvals.decide import Decide
+from approvals.characters import plain
+from approvals.wire import Decide, DecisionReply, RequestReply
 from cli.approvals_client import ApprovalsClient
 from cli.asking import agrees
 from cli.mistakes import mistake_in

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.list_filters import DecisionFilter, RequestFilter
 from approvals.presenting import decision_line, inbox_line, state_words
 from cli.approvals_client import ApprovalsClient

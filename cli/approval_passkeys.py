@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.words import at
 from cli.approval_lists import AsOption
 from cli.approvals_client import ApprovalsClient

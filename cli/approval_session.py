@@ -8,9 +8,8 @@ from typing import cast
 
 import httpx
 
-from approvals.assets import plain
-from approvals.device_api import GRANT_TYPE, DeviceCode, DeviceToken
-from approvals.problems import Problem
+from approvals.characters import plain
+from approvals.wire import GRANT_TYPE, DeviceCode, DeviceToken, Problem
 from cli.asking import password_of
 from cli.output import CliError
 from cli.session_file import KeptSession

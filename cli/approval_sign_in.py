@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from approvals.assets import plain
+from approvals.characters import plain
 from cli.approvals_client import ApprovalsClient
 from cli.output import CliError, Exit, JsonOption, print_json, say
 from settings.load import load_settings

@@ -9,12 +9,11 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from approvals.api import DecisionReply, RequestReply, SeenReply
-from approvals.assets import plain
-from approvals.decide import Decide
+from approvals.characters import plain
 from approvals.presenting import headline
 from approvals.timetable import timetable
 from approvals.values import notes_of
+from approvals.wire import Decide, DecisionReply, RequestReply, SeenReply
 from approvals.words import DID, ORIGINS, REFUSALS, TIERS, amount, duration, requirement_in_words
 from cli.approval_accounts import mount_accounts
 from cli.approval_choices import mount_choices

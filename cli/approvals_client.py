@@ -7,17 +7,25 @@ from typing import Self, TypeVar
 import httpx
 from pydantic import BaseModel, RootModel
 
-from approvals.api import DecisionReply, RequestReply, SeenReply
-from approvals.api_account import Me, NewToken, RevokeToken, TokenMade
-from approvals.decide import Decide
-from approvals.delegation_pages import DelegationList
-from approvals.doubts import Closed, ResolveDoubt
 from approvals.list_filters import DecisionFilter, RequestFilter
-from approvals.operate import GiveOrder
-from approvals.passkey_pages import AssertionsReply
-from approvals.standing import DecideStanding
-from approvals.standing_pages import StandingReply
-from approvals.stop_api import OrderReply
+from approvals.wire import (
+    AssertionsReply,
+    Closed,
+    Decide,
+    DecideStanding,
+    DecisionReply,
+    DelegationList,
+    GiveOrder,
+    Me,
+    NewToken,
+    OrderReply,
+    RequestReply,
+    ResolveDoubt,
+    RevokeToken,
+    SeenReply,
+    StandingReply,
+    TokenMade,
+)
 from cli.approval_session import problem_of, sign_in_by_password, sign_in_in_browser, unreachable
 from cli.output import CliError
 from cli.session_file import KeptSession, SessionFile

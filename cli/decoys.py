@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from activities.decoys import NotPlanted, Planted, plant
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.words import at
 from cli.operators import AsOption, sign_in
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say

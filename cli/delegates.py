@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.words import at
 from cli.mistakes import mistake_in
 from cli.operators import AsOption, TenantOption, sign_in, tenant_of

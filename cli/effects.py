@@ -10,7 +10,8 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from approvals.doubts import VERDICTS, DoubtLine, DoubtVerdict, ResolveDoubt, line_of
+from approvals.doubts import VERDICTS, DoubtLine, line_of
+from approvals.wire import DoubtVerdict, ResolveDoubt
 from approvals.words import amount, at, duration
 from cli.approvals_client import ApprovalsClient
 from cli.operators import ReasonOption, reason_of

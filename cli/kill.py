@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
 from cli.kill_drill import drill_command
 from cli.kill_targets import misses

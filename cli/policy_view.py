@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from cli.policy_explain import Explanation, PolicyShown
 from cli.run_view import show
 from contracts.base import JsonObject

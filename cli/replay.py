@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from cli.output import CliError, Exit, JsonOption, console, print_json
 from cli.run_source import file_of, find_run, history_of, tenants_of
 from cli.run_view import show

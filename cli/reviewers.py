@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.review_words import CONCERNS
 from approvals.words import duration
 from cli.operators import AsOption, sign_in

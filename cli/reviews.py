@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.review_words import LABELS
 from approvals.words import amount, at, duration
 from cli.mistakes import mistake_in

@@ -6,7 +6,7 @@ from typing import cast
 
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from cli.output import CliError, Exit, console, print_json, say
 from cli.run_source import open_store
 from cli.run_view import OUTCOME_STYLES

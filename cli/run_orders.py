@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from approvals.operate import GiveOrder
+from approvals.wire import GiveOrder
 from approvals.words import ORDER_REFUSALS
 from cli.approvals_client import ApprovalsClient
 from cli.operators import ReasonOption, reason_of

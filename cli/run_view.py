@@ -9,7 +9,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from cli.timeline import Line, dollars, fields, span, timeline, when
 from contracts.event import EventOrigin
 from contracts.model import ModelChoice

@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from cli.output import CliError, Exit, JsonOption, console, print_json, print_table, say
 from cli.run_gone import print_remains
 from cli.run_orders import mount_orders

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, TypeVar
 import typer
 from pydantic import ValidationError
 
-from approvals.assets import plain
-from approvals.standing import DecideStanding, ProposeStanding, propose_like
+from approvals.characters import plain
+from approvals.standing import ProposeStanding, propose_like
 from approvals.standing_words import StandingView, minor_of, money_of, standing_view, suggested_bound, typed_value
+from approvals.wire import DecideStanding
 from approvals.words import amount, at
 from cli.approvals_client import ApprovalsClient
 from cli.asking import agrees

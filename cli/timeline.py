@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 from rich.text import Text
 
-from approvals.assets import plain
+from approvals.characters import plain
 from approvals.words import amount, requirement_in_words
 from contracts.base import JsonObject
 from contracts.call import CallStatus, EffectState

@@ -7,8 +7,8 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from approvals.api_account import NewToken, RevokeToken
-from approvals.assets import plain
+from approvals.characters import plain
+from approvals.wire import NewToken, RevokeToken
 from approvals.words import at
 from cli.approvals_client import ApprovalsClient
 from cli.mistakes import mistake_in

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from temporalio.client import Client
 
-from approvals.decide import Decide, decide
+from approvals.decide import decide
 from approvals.passkeys import PasskeyDesk
 from approvals.run_line import RunLine
 from approvals.services import DecidingServices
 from approvals.signing import VoteSigner
 from approvals.visitors import SessionDesk
+from approvals.wire import Decide
 from evals.cases import DeclaredVote
 from settings import Settings
 from store.accounts import NewAccount, add_account, authenticate

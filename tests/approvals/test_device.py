@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from approvals.device import Asked, code_in
-from approvals.device_api import GRANT_TYPE
 from approvals.problems import PROBLEM_TYPE
+from approvals.wire import GRANT_TYPE
 from store.accounts import disable_account, set_roles
 from tests.approvals.conftest import Office, csrf_of, office_at, sign_in
 from tests.approvals.scene import EVE, FRED, LENA, TWO_FINANCE, VERA, Person, ask

@@ -14,8 +14,9 @@ from temporalio.client import Client, WorkflowHandle
 from approvals.passkeys import PasskeyDesk
 from approvals.run_line import RunLine
 from approvals.services import DecidingServices
-from approvals.standing import DecideStanding, ProposeStanding, decide_standing, propose_like
+from approvals.standing import ProposeStanding, decide_standing, propose_like
 from approvals.visitors import Visitor
+from approvals.wire import DecideStanding
 from cli.timeline import timeline
 from contracts.canonical import canonical_bytes
 from contracts.outcome import Outcome, RunReport
