@@ -64,10 +64,10 @@ test: lint  ## Everything that must hold before a merge: check, and all tests bu
 	@$(MAKE) --no-print-directory -j2 types tests
 
 tests: install node browser  ## All tests but the long ones
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: install node browser  ## The long tests alone (minutes)
-	$(BIN)/pytest -m long $(ARGS)
+test-long: install node browser  ## The long tests, and all examples of those that generate theirs (minutes)
+	TEST_EVERYTHING=1 $(BIN)/pytest -m "long or hypothesis" $(ARGS)
 
 ADVERSARY := .venv-adversary
 ATTACKS := tests/adversary/agentdojo

@@ -15,6 +15,7 @@ from contracts.base import JsonObject
 from contracts.canonical import canonical_bytes, digest
 from contracts.model import AssistantMessage, ModelReply, ProposedCall, StopReason, Usage
 from contracts.turn import Calls, Finish, Malformed
+from tests.thorough import examples
 
 LADDER = load_ladder(Path(__file__).parents[2] / "settings" / "ladder.yaml")
 TOOLS = Registry.scan(AGENTS_FOLDER, LADDER).agents["support_refund"].tools
@@ -125,7 +126,7 @@ REPLIES = st.builds(
 
 
 @pytest.mark.req("B4", "T2")
-@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(1_500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REPLIES)
 def test_no_answer_raises_and_whatever_gets_through_is_valid(answer: ModelReply) -> None:
     found = read_proposal(answer, TOOLS)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.canonical import canonical_bytes, digest
+from tests.thorough import examples
 
 _TEXT = st.text() | st.text(alphabet='\x00\x1f\x7f\u2028\ud7ff\ue000\uffff\U0001f600"\\/\b\f\n\r\taZ')
 _SCALARS = (
@@ -39,7 +40,7 @@ def _outcome(encode: Callable[[Any], bytes], value: object) -> bytes | type[Base
 
 
 @given(_VALUES)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(1_000), deadline=None)
 def test_every_value_gets_the_bytes_or_the_error_of_the_reference(value: object) -> None:
     assert _outcome(canonical_bytes, value) == _outcome(rfc8785.dumps, value)
 

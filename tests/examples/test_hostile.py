@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.examples.caller import REFUND, Caller, new_key
 from tests.examples.server import Server
 from tests.examples.tokens import Issuer, claims_of
+from tests.thorough import examples
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -18,7 +19,9 @@ JSON = st.recursive(
 )
 CLAIMS = ["act", *claims_of(REFUND, "", None, "acme")]
 # The server runs for all examples of a test; each example is refused, so none leaves anything for the next.
-HOSTILE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HOSTILE = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture

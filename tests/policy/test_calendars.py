@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.calendars import HORIZON_S, WorkCalendar, after
+from tests.thorough import examples
 
 pytestmark = pytest.mark.req("A6")
 
@@ -72,7 +73,7 @@ def walked(calendar: WorkCalendar, moment: int, quarters: int) -> int | None:
     return None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(calendars(), _MOMENTS, st.integers(1, 60))
 def test_it_agrees_with_a_clock_on_the_wall(calendar: WorkCalendar, moment: int, quarters: int) -> None:
     expected = walked(calendar, moment, quarters)
@@ -80,7 +81,7 @@ def test_it_agrees_with_a_clock_on_the_wall(calendar: WorkCalendar, moment: int,
     assert found == expected if expected is not None else found > moment + 3 * 86_400
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(calendars(), _MOMENTS, st.integers(0, 90_000), st.integers(0, 90_000))
 def test_time_that_is_split_is_the_same_time(calendar: WorkCalendar, moment: int, first: int, second: int) -> None:
     middle = calendar.later(moment, first)
@@ -91,7 +92,7 @@ def test_time_that_is_split_is_the_same_time(calendar: WorkCalendar, moment: int
         assert calendar.later(middle, second) == whole
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(ZONES), _MOMENTS, st.integers(0, 400_000))
 def test_round_the_clock_every_second_counts(zone: str, moment: int, seconds: int) -> None:
     assert WorkCalendar(ZoneInfo(zone), ROUND_THE_CLOCK).later(moment, seconds) == moment + seconds

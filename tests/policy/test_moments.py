@@ -18,6 +18,7 @@ from policy.ladder import Ladder
 from policy.moments import moments_of, still_declared
 from policy.votes import quorum, seats_of
 from tests.policy.test_votes import NOW, OPENED, judged, vote_of
+from tests.thorough import examples
 
 pytestmark = pytest.mark.req("A6")
 
@@ -169,7 +170,7 @@ def test_both_have_one_vote_between_them() -> None:
     assert judged(for_ann("eva"), for_ann()) is VoteRefusal.SAME_PERSON
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 4)), max_size=7), st.integers(1, 3))
 def test_no_human_being_counts_twice_however_they_delegate(votes: list[tuple[int, int]], seats: int) -> None:
     requirement = Requirement(id="r", needs=(GroupCount(group="leads", count=seats),))

@@ -13,6 +13,7 @@ from stdnum import iban, luhn
 
 from contracts.outgoing import OutputRules, Sensitive
 from policy.sensitive import MAX_CHARACTERS, Detectors, TextTooLong
+from tests.thorough import examples
 
 pytestmark = pytest.mark.req("P6")
 
@@ -157,7 +158,7 @@ def test_a_disguised_key_is_found(disguise: str) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.integers(10**11, 10**12 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_number_with_a_right_check_digit_is_found_in_any_text(before: str, after: str, middle: int) -> None:
     card = f"4{middle:014d}"
     card += luhn.calc_check_digit(card)
@@ -171,7 +172,7 @@ def test_a_number_with_a_right_check_digit_is_found_in_any_text(before: str, aft
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_every_span_lies_in_the_text(text: str) -> None:
     for span in DETECTORS.spans(text):
         assert 0 <= span.start < span.end <= len(text)

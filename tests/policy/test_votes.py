@@ -16,6 +16,7 @@ from contracts.decision import GroupCount, Requirement
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VoteRefusal, VoteRefused
 from policy.votes import VOTE_ALGORITHM, VOTE_TYPE, judge_vote, quorum, read_vote, satisfied
+from tests.thorough import examples
 
 pytestmark = pytest.mark.req("A1", "A4")
 KEY = OKPKey.generate_key("Ed25519")
@@ -147,7 +148,7 @@ _STITCHED = st.tuples(
 ).map(lambda parts: f"{segment(parts[0])}.{segment(parts[1])}.{segment(b's' * 64)}")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.text(max_size=300) | _TAMPERED | _STITCHED)
 @example("")
 @example("a.b.c")
@@ -185,7 +186,7 @@ def test_10_000_mangled_signals_are_refused_and_raise_nothing() -> None:
         assert isinstance(found, VoteRefusal) or text == _WHOLE, f"seed {seed}"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_CHANGED_VOTE | st.binary(max_size=100))
 def test_whatever_our_own_key_signs_is_a_canonical_vote_or_refused(payload: bytes) -> None:
     found = read_vote(signed(payload), KEYS)
@@ -271,7 +272,7 @@ _PEOPLE = st.lists(st.sets(st.sampled_from(GROUPS)), max_size=6)
 _NEEDS = st.lists(st.builds(GroupCount, group=st.sampled_from(GROUPS), count=st.integers(1, 2)), min_size=1, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_PEOPLE, _NEEDS)
 def test_a_quorum_is_an_assignment_of_people_to_seats(people: list[set[str]], needs: list[GroupCount]) -> None:
     requirement = Requirement(id="r", needs=tuple(needs))
@@ -285,7 +286,7 @@ def test_a_quorum_is_an_assignment_of_people_to_seats(people: list[set[str]], ne
     assert satisfied([requirement], votes) == (("r",) if by_brute_force else ())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_PEOPLE, _NEEDS)
 def test_votes_accepted_one_by_one_never_exceed_the_need(people: list[set[str]], needs: list[GroupCount]) -> None:
     requirement = Requirement(id="r", needs=tuple(needs))

@@ -12,6 +12,7 @@ from contracts.decision import GroupCount, Requirement
 from contracts.event import Carried
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VotePending, VoteRefusal, VoteRefused
+from tests.thorough import examples
 from workflows.ballot import MAX_EARLY_VOTES, MAX_REFUSALS_KEPT, Ballot
 
 pytestmark = pytest.mark.req("A1", "A4")
@@ -81,7 +82,7 @@ SIGNALS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(before=SIGNALS, early=SIGNALS, late=SIGNALS)
 def test_signals_in_any_order_have_one_answer_each_and_only_real_votes_count(
     before: list[Sent], early: list[Sent], late: list[Sent]

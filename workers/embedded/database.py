@@ -11,13 +11,12 @@ __all__ = ["create_application_database", "create_database", "create_login"]
 _MEMBER_OF = ("countersign_app", "countersign_dispatch")
 
 
-def create_database(server_url: str, name: str, *, template: str = "template1") -> None:
+def create_database(server_url: str, name: str) -> None:
     """Make a database if there is none of that name; connects as the owner to another database."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         found = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
         if found is None:
-            statement = sql.SQL("create database {} template {}")
-            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
 
 
 def create_login(owner_url: str) -> None:

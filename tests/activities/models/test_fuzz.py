@@ -25,6 +25,7 @@ from contracts.model import (
     UserMessage,
 )
 from tests.activities.models.conftest import TOOLS, choice_of, request_of
+from tests.thorough import examples
 
 pytestmark = pytest.mark.req("B4")
 
@@ -168,7 +169,7 @@ def body(request: ModelRequest) -> dict[str, object]:
     return made
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(events)
 def test_any_openai_events_give_a_reply_or_an_error(sent: list[dict[str, object]]) -> None:
     request = request_of(choice_of(Provider.OPENAI), "go")
@@ -179,7 +180,7 @@ def test_any_openai_events_give_a_reply_or_an_error(sent: list[dict[str, object]
         check(stream.reply(request, wire_names(request), "key"), request)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(events)
 def test_any_anthropic_events_give_a_reply_or_an_error(sent: list[dict[str, object]]) -> None:
     request = request_of(choice_of(Provider.ANTHROPIC), "go")
@@ -190,7 +191,7 @@ def test_any_anthropic_events_give_a_reply_or_an_error(sent: list[dict[str, obje
         check(stream.reply(request, wire_names(request)), request)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(events)
 def test_any_chat_chunks_give_a_reply_or_an_error(sent: list[dict[str, object]]) -> None:
     request = request_of(choice_of(Provider.COMPATIBLE), "go")
@@ -216,7 +217,7 @@ messages = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(st.lists(messages, max_size=8), st.sampled_from([Provider.OPENAI, Provider.ANTHROPIC, Provider.COMPATIBLE]))
 def test_every_call_of_any_transcript_is_answered_exactly_once(transcript: list[Message], provider: Provider) -> None:
     request = ModelRequest(choice=choice_of(provider), messages=tuple(transcript), tools=TOOLS)

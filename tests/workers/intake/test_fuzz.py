@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.canonical import canonical_bytes
 from settings.endpoints import Endpoint, Route
 from store.inbox import Arrival
+from tests.thorough import examples
 from tests.workers.intake.sending import ENDPOINT, SECRET, STRUCTURED, body_of, event, headers_for
 from tests.workers.intake.server import Intake
 from workers.intake.answers import Refusal
@@ -22,7 +23,7 @@ from workers.intake.signature import SIGNED_HEADERS, is_signed
 from workers.intake.strict_json import BadJsonError, read_json
 
 FAST = settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=examples(600), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 CONFIGURED = Endpoint(
     tenant="acme",
