@@ -137,7 +137,7 @@ class CallWords(BaseModel):
 class CallHead(BaseModel):
     """A `CallResult` as the run reads it: what it branches on. The rest is for people who read the history."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     step: int
     call: int

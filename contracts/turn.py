@@ -143,7 +143,7 @@ class ModelTurn(Record):
 class TurnHead(BaseModel):
     """A `ModelTurn` as the run reads it: what it branches on, and what it counts."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     control: TurnControl
     tokens: int

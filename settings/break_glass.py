@@ -20,7 +20,7 @@ Lift = Literal["stage", "tier-ceiling", "approval"]
 class Scope(BaseModel):
     """One emergency that may be declared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: str = Field(min_length=1, max_length=300)
     """When it is meant to be used."""
@@ -39,7 +39,7 @@ class Scope(BaseModel):
 class BreakGlassFile(BaseModel):
     """`break_glass.yaml`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scopes: dict[ScopeName, Scope] = Field(default_factory=dict, max_length=100)
     """By name."""

@@ -20,7 +20,7 @@ _PASSWORD = re.compile(r"://([^:/@\s]*):[^@\s]+@")
 class SettingDescription(BaseModel):
     """One setting, for people and machines."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     """Field of `Settings`."""

@@ -32,7 +32,7 @@ _ALWAYS_ROUTABLE = ("type", "source")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Route(_Part):

@@ -23,7 +23,7 @@ Notice = Literal["requested", "reminder", "escalated", "expired", "passkeys"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Smtp(_Part):

@@ -12,7 +12,7 @@ __all__ = ["ProviderChoice", "choose_provider"]
 class ProviderChoice(BaseModel):
     """The provider that answers, and the reason in words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: Literal["scripted", "openai", "anthropic", "compatible"]
     """The provider."""

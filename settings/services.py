@@ -17,7 +17,7 @@ Words = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,400}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OwnCredentials(_Part):

@@ -22,7 +22,7 @@ Claim = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 class OidcProvider(BaseModel):
     """One OpenID provider."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     issuer: Issuer
     """Its issuer identifier; what it is and where its endpoints are is read from its discovery document."""
@@ -64,7 +64,7 @@ class OidcProvider(BaseModel):
 class SignInFile(BaseModel):
     """`sign_in.yaml`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tenants: dict[TenantName, OidcProvider] = Field(default_factory=dict, max_length=10_000)
     """Provider by tenant; a tenant without one has local accounts only."""

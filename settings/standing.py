@@ -20,7 +20,7 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 class StandingScope(BaseModel):
     """One kind of standing approval."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: str = Field(min_length=1, max_length=300)
     """What it is meant for."""
@@ -44,7 +44,7 @@ class StandingScope(BaseModel):
 class StandingFile(BaseModel):
     """`standing.yaml`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scopes: dict[ScopeName, StandingScope] = Field(default_factory=dict, max_length=100)
     """By name."""

@@ -12,7 +12,7 @@ _KINDS = frozenset({"urn:ietf:params:oauth:token-type:access_token", "urn:ietf:p
 
 class _Answer(BaseModel):
     # Unknown members are ignored, as RFC 6749 and RFC 7519 ask of every recipient; known ones are not coerced.
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class TokenAnswer(_Answer):

@@ -37,7 +37,7 @@ _START = "Start it with `countersign up`."
 class CheckResult(BaseModel):
     """One thing that was looked at."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     """What was looked at."""

@@ -8,7 +8,7 @@ __all__ = ["HttpProbe", "PostgresProbe", "Probe", "TemporalProbe"]
 
 
 class _Probe(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class HttpProbe(_Probe):

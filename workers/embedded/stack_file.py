@@ -13,7 +13,7 @@ __all__ = ["ComponentRecord", "StackFile", "read", "remove", "write"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ComponentRecord(_Record):

@@ -18,7 +18,7 @@ __all__ = ["ComponentState", "StackState", "observe"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ComponentState(_Record):
