@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Path, Query
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from approvals.decide import Decided, Forbidden, NoSuchRequest, NotCast, Stands, Unusable, decide
 from approvals.passkey_proofs import MAX_POSTED
 from approvals.request_page import Draft, request_page
 from approvals.roles import PageNeeds, PostNeeds
-from approvals.seen import Sight, policy_for, seen_page
+from approvals.seen import Sight, kept_answer, seen_page
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.wire import Decide
@@ -71,13 +71,7 @@ async def show_seen(
 ) -> Response:
     """The very page on which somebody decided, as it was kept with their vote."""
     async with services.database.tenant(visitor.tenant) as cursor:
-        pages = await seen_pages(cursor, visitor.tenant, request_id)
-    page = next((page for page in pages if page.digest == f"sha256:{digest}"), None)
-    if page is None:
-        raise HTTPException(404)
-    if not page.is_intact():
-        raise HTTPException(409, "The kept page is damaged: it is not what the votes were signed over.")
-    return HTMLResponse(page.body, headers={"content-security-policy": policy_for(page.body)})
+        return kept_answer(await seen_pages(cursor, visitor.tenant, request_id), digest)
 
 
 @router.post("/requests/{request_id}/decision")

@@ -7,29 +7,41 @@ they open later as they did then; scripts do not.
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Generic, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
 
 from approvals.assets import Assets
 from approvals.presenting import RequestView, present
+from approvals.standing_words import standing_view
 from approvals.values import changes_of
+from approvals.words import amount, at
 from contracts.base import JsonObject
 from contracts.canonical import digest_bytes
 from store.approvals import StoredRequest
+from store.seen import SeenPage
+from store.standing import StandingShown
 
 __all__ = [
     "REMEMBERED",
     "Sight",
+    "SightOf",
     "as_asked",
+    "kept_answer",
     "kept_page",
     "policy_for",
     "seen_digest",
     "seen_edit",
     "seen_page",
+    "seen_standing",
     "told",
 ]
 
+SubjectT = TypeVar("SubjectT")
 _SOMEBODY = {"csrf": "", "session": {"display_name": "the approver", "username": "their account"}}
 _SHEET = re.compile(r'<link rel="stylesheet" href="/static/[0-9a-f]+/([a-z_.-]+)">')
 _OTHER = re.compile(r'<(?:link|img|script)\b[^<>]*"/static/[^<>]*>(?:</script>)?')
@@ -40,13 +52,17 @@ REMEMBERED = 256
 
 
 @dataclass(frozen=True)
-class Sight:
+class SightOf(Generic[SubjectT]):
     """What a form says of the page on which it stood."""
 
     seen: str
     """The digest that came with the form."""
-    page: Callable[[StoredRequest], str]
-    """The page of this request, made anew: its digest must be the same."""
+    page: Callable[[SubjectT], str]
+    """The page of what is decided, made anew: its digest must be the same."""
+
+
+Sight = SightOf[StoredRequest]
+"""Of a request."""
 
 
 def seen_page(assets: Assets, request: StoredRequest) -> str:
@@ -73,11 +89,37 @@ def seen_edit(assets: Assets, request: StoredRequest, edited: JsonObject, reason
     )
 
 
+def seen_standing(assets: Assets, shown: StandingShown) -> str:
+    """The page of a proposed standing approval, before anybody had decided."""
+    asked = shown.model_copy(
+        update={
+            "state": "proposed", "decided_at": None, "revoked_by": None, "revoked_at": None, "revoke_reason": "",
+            "uses": 0, "moved_minor": 0, "read_at": shown.proposed_at,
+        }
+    )  # fmt: skip
+    values = {"view": standing_view(asked), "uses": (), "may_approve": True, "is_member": True, "amount": amount}
+    return kept_page(assets, "standing_seen.html", {**values, "at": at})
+
+
 def policy_for(body: str) -> str:
     """Content security policy under which a kept page opens: its own style sheets and nothing else."""
     styles = (hashlib.sha256(found.encode()).digest() for found in _STYLE.findall(body))
     sources = " ".join(f"'sha256-{base64.b64encode(style).decode()}'" for style in styles)
     return f"default-src 'none'; style-src {sources}; {_SHUT_IN}"
+
+
+def kept_answer(pages: Sequence[SeenPage], digest: str) -> Response:
+    """One of the kept pages, by the digest that its address names.
+
+    Raises:
+        HTTPException: there is none of that digest, or it is no longer what the votes were signed over.
+    """
+    page = next((page for page in pages if page.digest == f"sha256:{digest}"), None)
+    if page is None:
+        raise HTTPException(404)
+    if not page.is_intact():
+        raise HTTPException(409, "The kept page is damaged: it is not what the votes were signed over.")
+    return HTMLResponse(page.body, headers={"content-security-policy": policy_for(page.body)})
 
 
 def told(request: StoredRequest) -> str:

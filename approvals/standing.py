@@ -9,12 +9,13 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from approvals.characters import pieces
 from approvals.passkey_proofs import keep_evidence, sign_off
+from approvals.seen import SightOf
 from approvals.services import DecidingServices
 from approvals.visitors import Visitor
 from approvals.wire import DecideStanding
 from contracts.approval import ApprovalBasis, ApprovalView
 from contracts.base import Record
-from contracts.canonical import opaque_id
+from contracts.canonical import digest_bytes, opaque_id
 from contracts.standing import AnyValue, AtMost, Bound, Equals, OneOf, StandingMoney, StandingTerms, standing_run_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.standing import opened_standing
@@ -23,6 +24,7 @@ from settings.standing import load_standing
 from store.accounts import persons_behind
 from store.approvals import find_request
 from store.decoys import find_decoy
+from store.seen import keep_page
 from store.sessions import StoredSession
 from store.standing import (
     DECIDED_WITHIN_S,
@@ -168,11 +170,12 @@ async def decide_standing(
     visitor: Visitor,
     standing_id: str,
     posted: DecideStanding,
+    sight: SightOf[StandingShown] | None = None,
     answer: str = "",
 ) -> StandingShown | VoteRefusal:
     """Judge, sign and keep one person's decision, while nobody else changes what it is about.
 
-    `answer`: what their passkey answered on its page.
+    `sight`: of a decision in a browser, the page on which it was made; `answer`: what their passkey answered there.
 
     Returns:
         What it is with the vote; or why nothing was signed.
@@ -188,7 +191,8 @@ async def decide_standing(
     # What is damaged cannot be shown: nobody can have seen it.
     if terms is None or terms.standing_id != standing_id or posted.digest != found.digest:
         return VoteRefusal.WRONG_DIGEST
-    vote = _vote(visitor.session, terms, posted, int(found.read_at.timestamp()))
+    page = sight.page(found) if sight is not None else None
+    vote = _vote(visitor.session, terms, posted, int(found.read_at.timestamp()), page)
     keys = {**signer.public_keys, **await vote_keys(cursor)}
     kept = [read_vote(SignedVote(jws=one.jws), keys) for one in await votes_for(cursor, tenant, standing_id)]
     accepted = [one for one in kept if isinstance(one, Vote) and one.digest == found.digest]
@@ -204,6 +208,8 @@ async def decide_standing(
     )
     if isinstance(judged, VoteRefused):
         return judged.refusal
+    if sight is not None and sight.seen != vote.seen:
+        return VoteRefusal.NOT_AS_SEEN
     signed_off = await sign_off(cursor, services.passkeys, visitor, vote, opened.tier, answer)
     if isinstance(signed_off, VoteRefusal):
         return signed_off
@@ -212,11 +218,13 @@ async def decide_standing(
     state = "denied" if vote.verdict is Verdict.DENY else "granted" if agreed else "proposed"
     signed = signer.sign(vote)
     await keep_vote(cursor, standing_id, vote, signed, state, tool=found.tool)
+    if page is not None:
+        await keep_page(cursor, tenant, page)
     await keep_evidence(cursor, signed_off, signed)
     return await find_standing(cursor, tenant, standing_id)
 
 
-def _vote(session: StoredSession, terms: StandingTerms, posted: DecideStanding, now_s: int) -> Vote:
+def _vote(session: StoredSession, terms: StandingTerms, posted: DecideStanding, now_s: int, page: str | None) -> Vote:
     return Vote(
         tenant=terms.tenant,
         run_id=standing_run_id(terms.standing_id),
@@ -224,6 +232,7 @@ def _vote(session: StoredSession, terms: StandingTerms, posted: DecideStanding, 
         digest=posted.digest,
         verdict=posted.verdict,
         reason=posted.reason,
+        seen=digest_bytes(page.encode()) if page is not None else None,
         decision_id=opaque_id("dec", terms.tenant, terms.standing_id, session.person),
         issuer=session.issuer,
         subject=session.username,

@@ -1,5 +1,6 @@
 """Pages of standing approvals: what they hold for, the decision about one, each use, taking it back. And as JSON."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Form, Path, Query
@@ -10,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from approvals.forms import sign_in_again
 from approvals.passkey_proofs import MAX_POSTED, signing
 from approvals.roles import ApiNeeds, PageNeeds, PostNeeds
+from approvals.seen import SightOf, kept_answer, seen_standing
 from approvals.services import Services, services_of
 from approvals.standing import decide_standing
 from approvals.standing_words import StandingView, standing_view
@@ -17,10 +19,13 @@ from approvals.visitors import Visitor
 from approvals.wire import DecideStanding, StandingReply
 from approvals.words import REFUSALS, amount, at
 from contracts.base import Record
+from contracts.canonical import digest_bytes
 from contracts.vote import Verdict, VoteRefusal
 from policy.votes import sign_in_refusal
+from store.seen import standing_pages
 from store.standing import (
     StandingNotAllowed,
+    StandingShown,
     StandingUsed,
     find_standing,
     list_standing,
@@ -101,6 +106,18 @@ async def show_standing(services: Parts, visitor: Viewer, standing_id: StandingI
     return await _page(services, visitor, standing_id)
 
 
+@pages.get("/standing/{standing_id}/seen/{digest}")
+async def show_seen(
+    services: Parts,
+    visitor: Viewer,
+    standing_id: StandingIdPath,
+    digest: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")],
+) -> Response:
+    """The very page on which somebody decided, as it was kept with their vote."""
+    async with services.database.tenant(visitor.tenant) as cursor:
+        return kept_answer(await standing_pages(cursor, visitor.tenant, standing_id), digest)
+
+
 @pages.post("/standing/{standing_id}/decision")
 async def post_decision(
     services: Parts,
@@ -109,6 +126,7 @@ async def post_decision(
     verdict: Annotated[Verdict, Form()],
     digest: Annotated[str, Form(max_length=100)],
     reason: ReasonField = "",
+    seen: Annotated[str, Form(max_length=100)] = "",
     answer: Annotated[str, Form(max_length=MAX_POSTED)] = "",
 ) -> Response:
     """Decide about it."""
@@ -117,7 +135,8 @@ async def post_decision(
     except ValidationError:
         problem = "The reason is too long or has characters that cannot be kept: at most 2,000 characters of text."
         return await _page(services, visitor, standing_id, problem=problem, status=422)
-    refusal = await _decided(services, visitor, standing_id, posted, answer)
+    sight = SightOf(seen, partial(seen_standing, services.assets))
+    refusal = await _decided(services, visitor, standing_id, posted, sight, answer)
     if refusal is None:
         return RedirectResponse(f"/standing/{standing_id}", 303)
     return await _page(services, visitor, standing_id, problem=REFUSALS[refusal], status=409)
@@ -141,12 +160,17 @@ async def post_revocation(
 
 
 async def _decided(
-    services: Services, visitor: Visitor, standing_id: str, posted: DecideStanding, answer: str = ""
+    services: Services,
+    visitor: Visitor,
+    standing_id: str,
+    posted: DecideStanding,
+    sight: SightOf[StandingShown] | None = None,
+    answer: str = "",
 ) -> VoteRefusal | None:
     """Why nothing was signed; None: the vote is kept."""
     try:
         async with services.database.tenant(visitor.tenant) as cursor:
-            found = await decide_standing(cursor, services, visitor, standing_id, posted, answer)
+            found = await decide_standing(cursor, services, visitor, standing_id, posted, sight, answer)
     except StandingNotAllowed:
         raise HTTPException(404) from None
     return found if isinstance(found, VoteRefusal) else None
@@ -187,6 +211,7 @@ async def _page(
         "is_member": bool(terms) and any(need.group in session.groups for need in terms.rung.needs),
         "weak": REFUSALS[weak] if weak else "",
         "sign": sign,
+        "seen": digest_bytes(seen_standing(services.assets, view.shown).encode()) if view.state == "waits" else "",
         "again": sign_in_again(session, f"/standing/{standing_id}"),
         "amount": amount,
         "at": at,

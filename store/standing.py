@@ -103,6 +103,8 @@ class StandingVoteShown(Record):
     verdict: Verdict
     reason: str
     jws: str
+    seen: str
+    """Digest of the page on which they decided; empty: on none of ours."""
     cast_at: datetime
 
 
@@ -229,7 +231,7 @@ async def list_standing(cursor: Cursor, tenant: str, *, every: bool = False, lim
 async def votes_for(cursor: Cursor, tenant: str, standing_id: str) -> list[StandingVoteShown]:
     """What people said, oldest first."""
     await cursor.execute(
-        """select person, display_name, verdict, reason, jws, cast_at from standing_votes
+        """select person, display_name, verdict, reason, jws, seen, cast_at from standing_votes
            where tenant = %s and standing_id = %s order by cast_at, person limit 100""",
         (tenant, standing_id),
     )
@@ -264,10 +266,11 @@ async def keep_vote(
 ) -> None:
     """Keep a vote that was judged while the row was locked, and what it has come to with it."""
     await cursor.execute(
-        """insert into standing_votes (tenant, standing_id, person, display_name, verdict, reason, jws)
-           values (%s, %s, %s, %s, %s, %s, %s)""",
-        (vote.tenant, standing_id, vote.person, vote.display_name, vote.verdict.value, vote.reason, signed.jws),
-    )
+        """insert into standing_votes (tenant, standing_id, person, display_name, verdict, reason, jws, seen)
+           values (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        (vote.tenant, standing_id, vote.person, vote.display_name, vote.verdict.value, vote.reason, signed.jws,
+         vote.seen or ""),
+    )  # fmt: skip
     if state != "proposed":
         await cursor.execute(
             """update standing_approvals set state = %s, decided_at = now()

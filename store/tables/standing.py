@@ -72,4 +72,6 @@ class StandingVoteRow(Table, table=True):
     reason: str
     jws: str
     """The signed vote: only what verifies counts."""
+    seen: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    """Digest of the page on which they decided; empty: on none of ours."""
     cast_at: datetime = Field(sa_column=_at(default=True))

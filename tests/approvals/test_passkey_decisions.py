@@ -13,7 +13,7 @@ from store.approvals import StoredRequest
 from store.passkey_challenges import assertions_on
 from store.passkeys import passkeys_of, remove_passkey
 from tests.approvals.authenticator import Authenticator
-from tests.approvals.conftest import Office, csrf_of, sign_in
+from tests.approvals.conftest import Office, form_on, sign_in
 from tests.approvals.passkey_scene import (
     REASON,
     arm,
@@ -259,8 +259,7 @@ async def test_standing_approvals_are_signed_as_well(office: Office) -> None:
     where, request_id = f"/standing/{shown.standing_id}", shown.standing_id.replace("sta-", "apr-")
     async with with_passkey(office, mia, key) as client:
         assert "You sign this with your passkey" in (await client.get(where)).text
-        csrf = await csrf_of(client)
-        form = {"csrf": csrf, "digest": shown.digest, "verdict": "approve", "reason": REASON}
+        form = {**await form_on(client, where), "digest": shown.digest, "verdict": "approve", "reason": REASON}
         without = await client.post(f"{where}/decision", data=form)
         assert (without.status_code, "signed with your passkey" in without.text) == (409, True)
         other = key.use(

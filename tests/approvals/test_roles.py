@@ -45,6 +45,7 @@ NEEDS: dict[str, str] = {
     "GET /requests/{request_id}": "view",
     "GET /requests/{request_id}/live": "view",
     "GET /requests/{request_id}/seen/{digest}": "view",
+    "GET /standing/{standing_id}/seen/{digest}": "view",
     "POST /requests/{request_id}/decision": "approve",
     "GET /requests/{request_id}/edit": "approve",
     "POST /requests/{request_id}/edit": "approve",

@@ -5,8 +5,13 @@ import re
 import httpx
 import pytest
 
+from approvals.seen import seen_standing
+from approvals.words import REFUSALS
+from contracts.canonical import digest_bytes
 from contracts.standing import AtMost, Equals, OfEvent, StandingTerms
-from store.standing import StandingShown, list_standing, terms_of
+from contracts.vote import SignedVote, Vote, VoteRefusal
+from policy.votes import read_vote
+from store.standing import StandingShown, list_standing, terms_of, votes_for
 from tests.approvals.conftest import Office, csrf_of
 from tests.approvals.scene import LENA, TENANT, Person, add_people, ask
 
@@ -35,6 +40,12 @@ async def terms_in(office: Office) -> tuple[StandingShown, StandingTerms]:
     return shown, terms
 
 
+def vote_on(office: Office, shown: StandingShown) -> dict[str, str]:
+    """The hidden fields of an approval: what it is about, and the page on which it stands."""
+    page = seen_standing(office.app.state.services.assets, shown)
+    return {"verdict": "approve", "digest": shown.digest, "seen": digest_bytes(page.encode())}
+
+
 async def proposed(office: Office, name: str, **changes: str) -> httpx.Response:
     request = await ask(office.db, name)
     async with office.signed_in(LENA) as client:
@@ -57,7 +68,7 @@ async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: O
     assert Equals(argument="currency", value="EUR") in terms.bounds
     assert terms.money is not None
     assert (terms.money.total_minor, terms.max_uses, terms.rung.id) == (100_000, 5, "one-support-lead")
-    where, form_of_vote = f"/standing/{shown.standing_id}", {"verdict": "approve", "digest": shown.digest}
+    where, form_of_vote = f"/standing/{shown.standing_id}", vote_on(office, shown)
     async with office.signed_in(LENA) as client:
         page = (await client.get(where)).text
         assert "You proposed it: others must decide" in page
@@ -86,6 +97,33 @@ async def test_it_is_proposed_like_a_request_and_decided_by_two_others(office: O
         assert (await posted(client, f"{where}/revocation", reason="They were found.")).status_code == 303
         assert re.search(r"Revoked by.*They were found", (await client.get(where)).text, re.DOTALL)
         assert (await posted(client, f"{where}/revocation", reason="Again.")).status_code == 409
+
+
+@pytest.mark.req("A3")
+async def test_a_vote_binds_the_page_on_which_it_was_cast_and_the_page_is_kept(office: Office) -> None:
+    await add_people(office.db, MIA)
+    await proposed(office, "like")
+    shown, _ = await terms_in(office)
+    where, form = f"/standing/{shown.standing_id}", {**vote_on(office, shown), "reason": "Agreed."}
+    async with office.signed_in(MIA) as client:
+        assert (await client.get(where)).text.count(f'name="seen" value="{form["seen"]}"') == 2
+        for other in ("", shown.digest):
+            refused = await posted(client, f"{where}/decision", **{**form, "seen": other})
+            assert (refused.status_code, REFUSALS[VoteRefusal.NOT_AS_SEEN] in refused.text) == (409, True)
+        assert (await posted(client, f"{where}/decision", **form)).status_code == 303
+        address = f"{where}/seen/{form['seen'].removeprefix('sha256:')}"
+        assert f'href="{address}"' in (await client.get(where)).text
+        kept = await client.get(address)
+        assert (kept.status_code, digest_bytes(kept.content)) == (200, form["seen"])
+        assert ("at most EUR 480.00" in kept.text, "waits for people" in kept.text, "Mia" in kept.text) == (
+            True, True, False,
+        )  # fmt: skip
+        assert (await client.get(f"{where}/seen/{'0' * 64}")).status_code == 404
+    async with office.db.tenant(TENANT) as cursor:
+        [said] = await votes_for(cursor, TENANT, shown.standing_id)
+    vote = read_vote(SignedVote(jws=said.jws), office.app.state.services.signer.public_keys)
+    assert isinstance(vote, Vote)
+    assert vote.seen == said.seen == form["seen"]
 
 
 async def test_a_tool_whose_arguments_can_have_no_bounds_is_refused_in_words(office: Office) -> None:

@@ -795,6 +795,7 @@ CREATE TABLE standing_votes (
     verdict VARCHAR NOT NULL,
     reason VARCHAR NOT NULL,
     jws VARCHAR NOT NULL,
+    seen VARCHAR DEFAULT '' NOT NULL,
     cast_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     PRIMARY KEY (tenant, standing_id, person)
 );

@@ -8,14 +8,20 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page
 
+from approvals.assets import Assets
+from approvals.seen import seen_standing
 from contracts.approval import ApprovalView
+from contracts.canonical import digest_bytes
 from settings import Settings
 from store.approvals import StoredRequest
+from store.database import Database
+from store.seen import keep_page
+from store.standing import find_standing
 from tests.approvals.attacks.hostile import FIXED, hostile_view
 from tests.approvals.attacks.hostile_store import DOUBT, HANDED_OVER, HELD, NAME, SCOPE_ID, fill
 from tests.approvals.attacks.routes import ways
 from tests.approvals.conftest import Office
-from tests.approvals.scene import LENA, Person, add_people
+from tests.approvals.scene import LENA, TENANT, Person, add_people
 from tests.approvals.test_browser import arrive, asked, browser, in_store, site, votes
 from tests.conftest import DatabaseAddresses
 
@@ -40,6 +46,7 @@ SWEPT: dict[str, tuple[str, ...]] = {
     "/standing": ("/standing?every=true",),
     "/standing/new": ("/standing/new?like={plain}",),
     "/standing/{standing_id}": (f"/standing/{SCOPE_ID}",),
+    "/standing/{standing_id}/seen/{digest}": (f"/standing/{SCOPE_ID}/seen/{{stands}}",),
     "/delegations": ("/delegations",),
     "/emergencies": ("/emergencies",),
     "/stop": ("/stop",),
@@ -100,6 +107,7 @@ def test_nothing_that_a_stranger_wrote_is_more_than_text_on_any_page(
     places = requests_in(browser, site)
     quiet = arrive(browser, site, "/requests", ROOT)
     fill(empty_database.owner_url, places["decoy"])
+    places["stands"] = str(in_store(site, standing_kept))
     page = browser.new_context(storage_state=quiet.context.storage_state()).new_page()
     found = listening(page, site.web_url)
     wrong: dict[str, object] = {}
@@ -130,6 +138,20 @@ def requests_in(browser: Browser, site: Settings) -> dict[str, str]:
         "first": first.request_id, "second": second.request_id, "decoy": decoy.request_id,
         "plain": plain.request_id, "seen": denied(browser, site, first),
     }  # fmt: skip
+
+
+async def standing_kept(db: Database) -> str:
+    """Keep a page on which somebody decided the standing approval. Its digest."""
+    async with db.tenant(TENANT) as cursor:
+        page = seen_standing(Assets(), await find_standing(cursor, TENANT, SCOPE_ID))
+        found = digest_bytes(page.encode())
+        await keep_page(cursor, TENANT, page)
+        await cursor.execute(
+            """insert into standing_votes (tenant, standing_id, person, display_name, verdict, reason, jws, seen)
+               values (%s, %s, %s, %s, 'approve', %s, '', %s)""",
+            (TENANT, SCOPE_ID, NAME, NAME, NAME, found),
+        )
+    return found.removeprefix("sha256:")
 
 
 def denied(browser: Browser, site: Settings, request: StoredRequest) -> str:
