@@ -32,13 +32,13 @@ def test_no_command_shows_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("status", "--nonsense"), ("config", "extra")])
-def test_wrong_usage_is_one_line_and_code_2(arguments: tuple[str, ...]) -> None:
-    done = countersign(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.endswith("--help` shows the usage.\n")
-    assert done.stderr.count("\n") == 1
+def test_wrong_usage_is_one_line_and_code_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.endswith("--help` shows the usage.\n")
+    assert said.err.count("\n") == 1
 
 
 def test_a_wrong_setting_is_one_line_and_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +86,10 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert done.stdout.startswith("COUNTERSIGN_STATE_DIR")
 
 
-def test_listings_of_commands_hold_whole_sentences() -> None:
+def test_listings_of_commands_hold_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     for group in ((), ("approvals",), ("agent",), ("runs",)):
-        listing = countersign(*group, "--help").stdout.partition("Commands:")[2]
+        assert run([*group, "--help"]) == 0
+        listing = capsys.readouterr().out.partition("Commands:")[2]
         assert listing.count("\n") > 3
         assert "..." not in listing
 
