@@ -5,9 +5,8 @@ Whoever has the vote key alone approves nothing in the name of somebody who has 
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from webauthn.helpers import bytes_to_base64url
 
-from contracts.passkey import Assertion
+from contracts.passkey import Assertion, text_of
 from contracts.vote import Vote
 from policy.passkeys import evidence_problem
 from policy.votes import HIGHEST_TIER
@@ -33,7 +32,7 @@ async def assertion_problem(cursor: AsyncCursor[DictRow], vote: Vote, tier: int)
     kept = Assertion.model_validate_json(text)
     passkey = await find_passkey(cursor, vote.tenant, kept.passkey_id, vote.person)
     is_theirs = passkey is not None and (kept.public_key, kept.rp_id) == (
-        bytes_to_base64url(passkey.public_key),
+        text_of(passkey.public_key),
         passkey.rp_id,
     )
     if passkey is None or not is_theirs:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from pydantic import ValidationError
-from webauthn.helpers import bytes_to_base64url
 
 from approvals.passkeys import NAMELESS, PasskeyDesk, Site, holder_of, new_challenge
 from approvals.visitors import Visitor
 from approvals.words import REFUSALS
 from contracts.base import JsonObject
 from contracts.canonical import digest
-from contracts.passkey import Assertion, DecisionStatement, PostedAssertion, statement_of
+from contracts.passkey import Assertion, DecisionStatement, PostedAssertion, statement_of, text_of
 from contracts.vote import SignedVote, Vote, VoteRefusal
 from policy.passkeys import Signed, challenge_of, verify_signed
 from policy.votes import HIGHEST_TIER
@@ -139,7 +138,7 @@ async def sign_off(
     evidence = Assertion(
         statement=statement,
         passkey_id=found.passkey.passkey_id,
-        public_key=bytes_to_base64url(found.passkey.public_key),
+        public_key=text_of(found.passkey.public_key),
         rp_id=found.site.rp_id,
         origin=found.site.origin,
         signed=found.posted,

@@ -8,10 +8,29 @@ from pydantic import Field, StringConstraints
 from contracts.base import Digest, Record, TenantId
 from contracts.vote import Verdict, Vote
 
-__all__ = ["Assertion", "Base64Url", "DecisionStatement", "PostedAssertion", "PostedPasskey", "statement_of"]
+__all__ = [
+    "Assertion",
+    "Base64Url",
+    "DecisionStatement",
+    "PostedAssertion",
+    "PostedPasskey",
+    "bytes_of",
+    "statement_of",
+    "text_of",
+]
 
 Base64Url = Annotated[str, StringConstraints(pattern=r"^(?:[A-Za-z0-9_-]{4}){0,2000}[A-Za-z0-9_-]{2,4}$")]
 """Bytes in base64url without padding."""
+
+
+def bytes_of(text: Base64Url) -> bytes:
+    """What it stands for."""
+    return base64.urlsafe_b64decode(f"{text}===")  # more padding than needed is ignored
+
+
+def text_of(data: bytes) -> Base64Url:
+    """How bytes are written."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 class PostedAssertion(Record):
@@ -27,7 +46,7 @@ class PostedAssertion(Record):
     @property
     def raw_id(self) -> bytes:
         """The credential's id, as its authenticator knows it."""
-        return base64.urlsafe_b64decode(f"{self.credential_id}===")  # more padding than needed is ignored
+        return bytes_of(self.credential_id)
 
 
 class PostedPasskey(Record):

@@ -8,12 +8,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from webauthn import verify_authentication_response
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, parse_client_data_json
-from webauthn.helpers.structs import AuthenticationCredential, AuthenticatorAssertionResponse
 
 from contracts.canonical import canonical_bytes
-from contracts.passkey import Assertion, DecisionStatement, PostedAssertion, statement_of
+from contracts.passkey import Assertion, DecisionStatement, PostedAssertion, bytes_of, statement_of, text_of
 from contracts.vote import Vote
 
 __all__ = ["Signed", "challenge_of", "evidence_problem", "verify_signed"]
@@ -39,19 +36,21 @@ def verify_signed(
     `sign_count`: what the authenticator had counted before. One that counts and has not gone on is a copy, or was
     copied; 0 looks at the signature alone.
     """
+    from webauthn import verify_authentication_response  # noqa: PLC0415 - slow; who sees no passkey need not wait
+    from webauthn.helpers import parse_client_data_json, structs  # noqa: PLC0415 - as above
+
     try:
-        client_data = base64url_to_bytes(posted.client_data)
-        raw_id = base64url_to_bytes(posted.credential_id)
-        response = AuthenticatorAssertionResponse(
+        client_data = bytes_of(posted.client_data)
+        response = structs.AuthenticatorAssertionResponse(
             client_data_json=client_data,
-            authenticator_data=base64url_to_bytes(posted.authenticator_data),
-            signature=base64url_to_bytes(posted.signature),
+            authenticator_data=bytes_of(posted.authenticator_data),
+            signature=bytes_of(posted.signature),
         )
         if parse_client_data_json(client_data).cross_origin:
             return "it was made inside a page of another site"
         verified = verify_authentication_response(
-            credential=AuthenticationCredential(
-                id=bytes_to_base64url(raw_id), raw_id=raw_id, response=response
+            credential=structs.AuthenticationCredential(
+                id=text_of(posted.raw_id), raw_id=posted.raw_id, response=response
             ),
             expected_challenge=challenge,
             expected_rp_id=rp_id,
@@ -83,7 +82,7 @@ def evidence_problem(text: str, vote: Vote) -> str:
     found = verify_signed(
         kept.signed,
         challenge=challenge_of(kept.statement),
-        public_key=base64url_to_bytes(kept.public_key),
+        public_key=bytes_of(kept.public_key),
         rp_id=kept.rp_id,
         origin=kept.origin,
     )
