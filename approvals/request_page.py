@@ -30,6 +30,7 @@ from store.decoy_runs import stand_in
 from store.decoys import find_decoy
 from store.earlier import EarlierRequest, earlier_requests
 from store.revisions import following_request
+from store.switches import halted_by
 from store.votes import StoredVote, votes_on
 
 __all__ = ["Draft", "request_page"]
@@ -72,6 +73,7 @@ async def request_page(
         sign = await signing(cursor, services.passkeys, visitor.session, request.tier)
         budget = await _budget(cursor, services, page)
         aftermath = await aftermath_of(cursor, request)
+        halted = await _halted(cursor, request)
         places = await places_for(cursor, visitor.session, request)
         following = await following_request(cursor, visitor.tenant, request_id) if request.state == "voided" else None
     session, opened = visitor.session, request.opened()
@@ -100,6 +102,7 @@ async def request_page(
         "earlier": _unsaid(earlier, page),
         "budget": budget,
         "aftermath": aftermath,
+        "halted": halted,
         "sign": sign,
         "is_stale": is_stale or weak is not None,
         "weak": REFUSALS[weak] if weak else "",
@@ -134,6 +137,13 @@ def _unsaid(earlier: Sequence[EarlierRequest], page: RequestView) -> tuple[Earli
     """Those that the view itself does not tell of: what is bound by the decision is shown once."""
     told = {one.request_id for one in page.view.earlier} if page.view else set[str]()
     return tuple(one for one in earlier if one.request_id not in told)
+
+
+async def _halted(cursor: AsyncCursor[DictRow], request: StoredRequest) -> str:
+    if request.state != "open":
+        return ""
+    place = {"run_id": request.run_id, "agent": request.agent, "tool": request.tool}
+    return await halted_by(cursor, request.tenant, **place)
 
 
 async def _budget(cursor: AsyncCursor[DictRow], services: Services, page: RequestView) -> tuple[BudgetLine, ...]:

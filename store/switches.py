@@ -18,6 +18,7 @@ __all__ = [
     "SwitchScope",
     "Thrown",
     "find_switch",
+    "halted_by",
     "list_switches",
     "receipts_of",
     "release_switch",
@@ -127,6 +128,13 @@ async def find_switch(cursor: AsyncCursor[DictRow], tenant: str, switch_id: int)
     await cursor.execute("select * from switches where tenant in (%s, '*') and switch_id = %s", (tenant, switch_id))
     row = await cursor.fetchone()
     return _switch(row) if row else None
+
+
+async def halted_by(cursor: AsyncCursor[DictRow], tenant: str, *, run_id: str, agent: str, tool: str) -> str:
+    """What keeps a call from running now, a switch or its agent being disabled, in words; empty: nothing does."""
+    await cursor.execute("select coalesce(halted_by(%s, %s, %s, %s), '') as words", (tenant, run_id, agent, tool))
+    row = await cursor.fetchone()
+    return str(row["words"]) if row else ""
 
 
 async def list_switches(

@@ -7,6 +7,7 @@ from contracts.vote import Verdict
 from store.approval_lists import Reader, RequestQuery, list_requests
 from store.approvals import StoredRequest, settle_request
 from store.endings import Ending
+from store.switches import release_switch, throw_switch
 from store.vote_lists import DecisionQuery, list_decisions
 from store.votes import votes_on
 from tests.approvals.conftest import Office, form_on
@@ -117,3 +118,28 @@ async def test_the_page_of_an_approved_call_says_what_became_of_it(office: Offic
             assert "checked once more" not in shown
             assert ("data-again" not in shown) is is_known  # the open page looks again until it is known
         assert (await client.get(f"/doubts/{request.run_id}/3/0")).status_code == 200
+
+
+@pytest.mark.req("A2", "H8")
+async def test_the_page_of_a_stopped_call_says_that_it_would_wait(office: Office) -> None:
+    request = await ask(office.db, tool="payments.pay_out")
+    words = "Stopped</a>: <bdi>tool payments.pay_out</bdi>."
+    async with office.signed_in(LENA) as client:
+
+        async def page() -> str:
+            return (await client.get(f"/requests/{request.request_id}")).text
+
+        assert words not in await page()
+        thrown = await throw_switch(
+            office.db,
+            tenant=TENANT,
+            scope="tool",
+            target="payments.pay_out",
+            reason="a drill",
+            by="otto",
+            tenants=[TENANT],
+        )
+        assert words in await page()
+        async with office.db.tenant(TENANT) as cursor:
+            await release_switch(cursor, tenant=TENANT, switch_id=thrown.switch_id, by="otto", reason="it is over")
+        assert words not in await page()
