@@ -3,13 +3,19 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
+import rfc8785
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+from pydantic import BaseModel, ValidationError
+
+from contracts.canonical import canonical_bytes
 
 __all__ = ["CLOCK_SKEW_S", "SIGNATURE_ALGORITHM", "SignatureProblem", "read_signed"]
+
+StatementT = TypeVar("StatementT", bound=BaseModel)
 
 SIGNATURE_ALGORITHM = "Ed25519"
 """RFC 9864's name of EdDSA with this curve; the older name says less and is deprecated. No other is accepted."""
@@ -21,12 +27,26 @@ _MAX_CHARACTERS = 16_384
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
 
-def read_signed(text: str, keys: Mapping[str, str], *, type_: str) -> bytes | SignatureProblem:
-    """The bytes that a known key signed as a statement of that type, or why there are none. Never raises.
+def read_signed(
+    text: str, keys: Mapping[str, str], *, type_: str, model: type[StatementT]
+) -> StatementT | SignatureProblem:
+    """The statement that a known key signed, or why there is none. Never raises, whatever the input.
 
     `keys` are public Ed25519 JWKs as JSON text, by key id. `type_` is the token's `typ` (RFC 8725, 3.11): what the same
-    key signs for another purpose does not pass.
+    key signs for another purpose does not pass. Signed bytes that are not the canonical JSON of the statement that they
+    parse to are refused: one statement has one form.
     """
+    payload = _verified(text, keys, type_)
+    if not isinstance(payload, bytes):
+        return payload
+    try:
+        statement = model.model_validate_json(payload)
+        return statement if canonical_bytes(statement) == payload else "malformed"
+    except (ValidationError, rfc8785.CanonicalizationError):
+        return "malformed"
+
+
+def _verified(text: str, keys: Mapping[str, str], type_: str) -> bytes | SignatureProblem:
     found = _open(text, type_)
     if found is None:
         return "malformed"

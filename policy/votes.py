@@ -5,11 +5,7 @@ The same functions judge in the workflow (and again when its history replays), i
 
 from collections.abc import Collection, Mapping, Sequence
 
-import rfc8785
-from pydantic import ValidationError
-
 from contracts.approval import Escalation
-from contracts.canonical import canonical_bytes
 from contracts.decision import Requirement
 from contracts.run_activities import ApprovalOpened
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VoteRefusal, VoteRefused
@@ -52,19 +48,9 @@ _LOCAL = "local"
 
 
 def read_vote(signed: SignedVote, keys: Mapping[str, str]) -> Vote | VoteRefusal:
-    """The statement that a known key signed, or why it is none. Never raises, whatever the input.
-
-    `keys` are public Ed25519 JWKs as JSON text, by key id. Signed bytes that are not the canonical JSON of the vote
-    that they parse to are refused: one statement has one form.
-    """
-    payload = read_signed(signed.jws, keys, type_=VOTE_TYPE)
-    if isinstance(payload, str):
-        return VoteRefusal(payload)
-    try:
-        vote = Vote.model_validate_json(payload)
-        return vote if canonical_bytes(vote) == payload else VoteRefusal.MALFORMED
-    except (ValidationError, rfc8785.CanonicalizationError):
-        return VoteRefusal.MALFORMED
+    """The vote that a known key signed, or why it is none: see `read_signed`."""
+    found = read_signed(signed.jws, keys, type_=VOTE_TYPE, model=Vote)
+    return VoteRefusal(found) if isinstance(found, str) else found
 
 
 def judge_vote(
