@@ -1,11 +1,10 @@
 """Plant a test request: made from a decided one of the same group, with one thing wrong, within what settings allow."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from pydantic import Field
 
 from contracts.approval import ApprovalView
 from contracts.base import Record
@@ -24,7 +23,7 @@ from store.decoys import (
 )
 from store.reviews import review_seed, seed_age
 
-__all__ = ["NotPlanted", "PlantResult", "Planted", "plant", "plant_when_due"]
+__all__ = ["NotPlanted", "Planted", "plant", "plant_when_due"]
 
 _WEEK_S = 7 * 86_400
 Cursor = AsyncCursor[DictRow]
@@ -42,9 +41,6 @@ class NotPlanted(Record):
 
     kind: Literal["not_planted"] = "not_planted"
     why: str
-
-
-PlantResult = Annotated[Planted | NotPlanted, Field(discriminator="kind")]
 
 
 async def plant(

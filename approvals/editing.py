@@ -21,7 +21,7 @@ from approvals.words import amount, minor_units
 from contracts.base import JsonObject, Record
 from contracts.canonical import canonical_bytes
 
-__all__ = ["ArgumentInput", "as_posted", "inputs_of", "problems_of", "read_inputs"]
+__all__ = ["ArgumentInput", "inputs_of", "problems_of", "read_inputs"]
 
 MAX_BYTES = 32 * 1024
 _LONG_TEXT = 60
@@ -58,11 +58,6 @@ def inputs_of(
 ) -> list[ArgumentInput]:
     """The fields of the form, with what was posted before, if anything was."""
     return [_input(name, part, arguments, posted) for name, part in _properties(schema).items()]
-
-
-def as_posted(schema: JsonObject, arguments: JsonObject) -> dict[str, str]:
-    """What a form with these arguments would post."""
-    return {one.name: one.text for one in inputs_of(schema, arguments)}
 
 
 def read_inputs(

@@ -1,11 +1,10 @@
 """Signed votes: written before they are sent, resent until the run has answered."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
-from pydantic import Field
 
 from contracts.base import Record
 from contracts.vote import SignedVote, Verdict, Vote, VoteAccepted, VoteRefusal, VoteRefused
@@ -76,9 +75,6 @@ class AlreadyVoted(Record):
 
     kind: Literal["already_voted"] = "already_voted"
     vote: StoredVote
-
-
-CastResult = Annotated[VoteCast | AlreadyVoted, Field(discriminator="kind")]
 
 
 async def cast_vote(

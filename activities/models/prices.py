@@ -12,7 +12,7 @@ from genai_prices.types import PriceCalculation
 
 from contracts.model import ModelChoice, Price, Provider, Usage
 
-__all__ = ["UnpricedModel", "cost_micros", "ensure_priced", "price_source", "upper_bound_micros"]
+__all__ = ["UnpricedModel", "cost_micros", "ensure_priced", "upper_bound_micros"]
 
 _MILLION = 1_000_000
 
@@ -82,15 +82,6 @@ def upper_bound_micros(choice: ModelChoice, input_tokens: int, output_tokens: in
         return max(_micros(_listed(choice, choice.model, now, usage)) for usage in (plain, written))
     except LookupError:
         raise UnpricedModel(choice) from None
-
-
-def price_source(choice: ModelChoice) -> str:
-    """Where the price of a model comes from, in words."""
-    if choice.price is not None:
-        return "configured in the model map"
-    if choice.provider is Provider.SCRIPTED:
-        return "none: scripted answers cost nothing"
-    return f"genai-prices {genai_prices.__version__}"
 
 
 _FREE = Price(

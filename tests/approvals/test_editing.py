@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from approvals.editing import as_posted, inputs_of, problems_of, read_inputs
+from approvals.editing import inputs_of, problems_of, read_inputs
 from contracts.base import JsonObject
 from tests.approvals.scene import ARGUMENTS
 
@@ -17,6 +17,11 @@ ASKED: JsonObject = {
     "reason_code": "late_delivery",
     "note": "12 days\r\nlate",
 }
+
+
+def as_posted(schema: JsonObject, arguments: JsonObject) -> dict[str, str]:
+    """What a form with these arguments posts when nobody changes it."""
+    return {one.name: one.text for one in inputs_of(schema, arguments)}
 
 
 def typed(**changes: str) -> dict[str, str]:
