@@ -8,21 +8,20 @@ from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import preview_of
 from activities.gate.visit import Visit, key_of, visit_of
 from activities.models.schemas import plain_schema
-from activities.moments import request_moments
+from activities.opening import open_and_record
 from contracts.agent import Stage
 from contracts.approval import ApprovalBasis, ApprovalView, ArgumentChange, Earlier, EvidenceItem
-from contracts.audit import ApprovalAsked, CallDecided
+from contracts.audit import CallDecided
 from contracts.base import JsonObject
 from contracts.call import ExecuteTool
 from contracts.canonical import canonical_bytes, digest_bytes
 from contracts.run_activities import ApprovalOpened, OpenApproval, SettleApproval
 from contracts.tool import Label, Preview, Tool
 from contracts.vote import MAX_EDITS, PLAIN_CHOICES, Verdict
-from store.accounts import persons_behind
-from store.approvals import find_request, open_request, request_id_for
+from store.approvals import find_request, request_id_for
 from store.journal import load_call
 from store.revisions import SaidBefore, editors_of, edits_of, keep_schema, said_before
-from store.runs import append_audit, load_run, load_transcript, served_model_of
+from store.runs import load_run, load_transcript, lock_run, served_model_of
 
 __all__ = ["asking_visit", "open_approval"]
 
@@ -66,29 +65,13 @@ async def open_approval(engine: Engine, request: OpenApproval) -> ApprovalOpened
         view_digest=digest_bytes(canonical_bytes(view)),
     )
     async with engine.db.tenant(request.tenant) as cursor:
-        # Two attempts at once queue here, so that the audit entry is written once.
-        await cursor.execute(
-            "select 1 from run_state where tenant = %s and run_id = %s for update", (request.tenant, request.run_id)
-        )
+        await lock_run(cursor, request.tenant, request.run_id)
         stored = await find_request(cursor, request.tenant, request_id_for(basis, request.visit))
         if stored is None:
-            moments = await request_moments(engine, cursor, request.tenant, basis.requirement, visit.pinned.approval)
-            interested = await persons_behind(cursor, request.tenant, cast("list[str]", run["interested"]))
-            stored = await open_request(
-                cursor, basis=basis.model_copy(update={"escalations": moments.escalations}), view=view,
-                visit=request.visit, interested=interested, times=moments,
-            )  # fmt: skip
-            entry = ApprovalAsked(
-                request_id=stored.request_id,
-                step=request.step,
-                call=request.call,
-                visit=request.visit,
-                tool=tool.name,
-                digest=stored.digest,
-                requirement=record.decision.requirement.id,
-                policies=basis.policies,
+            times = visit.pinned.approval
+            stored = await open_and_record(
+                engine, cursor, run, basis=basis, view=view, visit=request.visit, times=times
             )
-            await append_audit(cursor, request.tenant, request.run_id, "approval_asked", entry.model_dump_json())
     return stored.opened()
 
 

@@ -7,11 +7,12 @@ from psycopg.rows import DictRow
 
 from activities.engine import Engine, engine_fault
 from activities.grants import Counted, count_votes
-from activities.moments import current_ladder, request_moments
+from activities.moments import current_ladder
+from activities.opening import open_and_record
 from activities.transcript import message_row
 from contracts.agent import ApprovalTimes, PinnedAgent, Stage
 from contracts.approval import ApprovalBasis, ApprovalView
-from contracts.audit import ApprovalAsked, ApprovalClosed
+from contracts.audit import ApprovalClosed
 from contracts.base import JsonObject
 from contracts.canonical import canonical_bytes, digest, digest_bytes
 from contracts.decision import Reason, Requirement
@@ -28,10 +29,9 @@ from contracts.limits import (
 from contracts.model import UserMessage
 from policy.limits import Raise, draft_changes, in_words, raise_of
 from policy.moments import still_declared
-from store.accounts import persons_behind
-from store.approvals import StoredRequest, find_request, open_request, request_id_for, settle_request
+from store.approvals import StoredRequest, find_request, request_id_for, settle_request
 from store.limits import LimitChange, RunUsage, change_limits, run_usage
-from store.runs import append_audit, load_run, served_model_of
+from store.runs import append_audit, load_run, lock_run, served_model_of
 from store.votes import votes_on
 
 __all__ = ["note_run", "open_raise", "settle_raise"]
@@ -87,7 +87,7 @@ async def open_raise(engine: Engine, request: OpenRaise) -> RaiseOpened:
         stage = await _stage(cursor, request.tenant, agent.name)
         view = _view(request, agent, asked, usage, run, requirement, served_model, stage)
         basis = _basis(request, view)
-        await _lock(cursor, request.tenant, request.run_id)
+        await lock_run(cursor, request.tenant, request.run_id)
         stored = await find_request(cursor, request.tenant, request_id_for(basis, request.ordinal))
         if stored is None:
             if (
@@ -95,23 +95,9 @@ async def open_raise(engine: Engine, request: OpenRaise) -> RaiseOpened:
                 >= engine.limits.tenant(request.tenant).raises.most
             ):
                 return RaiseOpened(opened=None, refusal="the run's limits were raised as often as limits.yaml allows")
-            moments = await request_moments(engine, cursor, request.tenant, requirement, _TIMES)
-            interested = await persons_behind(cursor, request.tenant, cast("list[str]", run["interested"]))
-            stored = await open_request(
-                cursor, basis=basis.model_copy(update={"escalations": moments.escalations}), view=view,
-                visit=request.ordinal, interested=interested, times=moments,
-            )  # fmt: skip
-            entry = ApprovalAsked(
-                request_id=stored.request_id,
-                step=request.step,
-                call=_CALL,
-                visit=request.ordinal,
-                tool=RAISE_TOOL,
-                digest=stored.digest,
-                requirement=requirement.id,
-                policies=basis.policies,
+            stored = await open_and_record(
+                engine, cursor, run, basis=basis, view=view, visit=request.ordinal, times=_TIMES
             )
-            await append_audit(cursor, request.tenant, request.run_id, "approval_asked", entry.model_dump_json())
     return RaiseOpened(opened=stored.opened())
 
 
@@ -129,7 +115,7 @@ async def settle_raise(engine: Engine, request: SettleRaise) -> RaiseSettled:
     if request.state == "granted" and not refusal:
         await change_limits(engine.db, request.tenant, request.run_id, _change(request, agent, asked))
     async with engine.db.tenant(request.tenant) as cursor:
-        await _lock(cursor, request.tenant, request.run_id)
+        await lock_run(cursor, request.tenant, request.run_id)
         current = await find_request(cursor, request.tenant, request.request_id)
         state = "voided" if refusal else request.state
         await settle_request(
@@ -210,11 +196,6 @@ async def _stage(cursor: AsyncCursor[DictRow], tenant: str, agent: str) -> Stage
     await cursor.execute("select stage from agent_states where tenant = %s and agent = %s", (tenant, agent))
     row = await cursor.fetchone()
     return Stage(row["stage"]) if row else Stage.OFF
-
-
-async def _lock(cursor: AsyncCursor[DictRow], tenant: str, run_id: str) -> None:
-    """Two attempts at once queue here, so that an entry is written once."""
-    await cursor.execute("select 1 from run_state where tenant = %s and run_id = %s for update", (tenant, run_id))
 
 
 def _asked_of(stored: StoredRequest) -> str:

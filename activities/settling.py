@@ -21,7 +21,7 @@ from policy.votes import read_vote
 from store.approvals import find_request, settle_request
 from store.journal import tell_call
 from store.revisions import Edit, add_edit, edits_of, has_effect
-from store.runs import append_audit
+from store.runs import append_audit, lock_run
 from store.votes import StoredVote, votes_on
 
 __all__ = ["settle_approval"]
@@ -47,9 +47,7 @@ async def settle_approval(engine: Engine, request: SettleApproval) -> ApprovalSe
         engine_fault(f"run {request.run_id} has no approval request {request.request_id}")
     visit, _ = await asking_visit(engine, request, stored.visit)
     async with engine.db.tenant(request.tenant) as cursor:
-        await cursor.execute(
-            "select 1 from run_state where tenant = %s and run_id = %s for update", (request.tenant, request.run_id)
-        )
+        await lock_run(cursor, request.tenant, request.run_id)
         current = await find_request(cursor, request.tenant, request.request_id)
         state = await settle_request(
             cursor,

@@ -23,13 +23,13 @@ __all__ = [
     "append_audit",
     "begin_closing",
     "close_run",
-    "effect_counts",
     "find_run_ids",
     "list_runs",
     "load_definition",
     "load_opening",
     "load_run",
     "load_transcript",
+    "lock_run",
     "open_run",
     "served_model_of",
     "step_lines",
@@ -210,16 +210,6 @@ async def begin_closing(db: Database, tenant: str, run_id: str, step: int) -> Cl
     )
 
 
-async def effect_counts(db: Database, tenant: str, run_id: str) -> dict[str, int]:
-    """Effects of a run by state."""
-    async with db.tenant(tenant) as cursor:
-        await cursor.execute(
-            "select state, count(*) as n from effects where tenant = %s and run_id = %s group by state",
-            (tenant, run_id),
-        )
-        return {row["state"]: row["n"] for row in await cursor.fetchall()}
-
-
 async def load_transcript(db: Database, tenant: str, run_id: str) -> list[JsonObject]:
     """Every message of a run with its step, oldest first."""
     async with db.tenant(tenant) as cursor:
@@ -260,3 +250,9 @@ async def served_model_of(db: Database, tenant: str, run_id: str, step: int) -> 
 async def append_audit(cursor: AsyncCursor[DictRow], tenant: str, run_id: str, kind: str, body: str) -> None:
     """Append an entry to the run's chain, in the cursor's transaction."""
     await cursor.execute("select append_audit(%s, %s, %s, %s)", (tenant, run_id, kind, body))
+
+
+async def lock_run(cursor: AsyncCursor[DictRow], tenant: str, run_id: str) -> bool:
+    """Let attempts at the same entry of a run queue until the transaction ends. Whether there is such a run."""
+    await cursor.execute("select 1 from run_state where tenant = %s and run_id = %s for update", (tenant, run_id))
+    return await cursor.fetchone() is not None

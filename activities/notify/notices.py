@@ -7,7 +7,7 @@ from contracts.notice import NoticeKind, NoticesSent, SendNotices
 from store.approvals import find_request, note_escalation
 from store.database import Database
 from store.notices import Told, sent_through
-from store.runs import append_audit
+from store.runs import append_audit, lock_run
 
 __all__ = ["send_notices"]
 
@@ -48,10 +48,7 @@ async def send_notices(notifier: Notifier, db: Database, request: SendNotices) -
 async def _note_escalation(db: Database, request: SendNotices) -> None:
     """Keep that others may decide now, whether or not anybody is told: their lists and the audit chain show it."""
     async with db.tenant(request.tenant) as cursor:
-        await cursor.execute(
-            "select 1 from run_state where tenant = %s and run_id = %s for update", (request.tenant, request.run_id)
-        )
-        has_run = await cursor.fetchone() is not None  # a test request has none, and so no chain
+        has_run = await lock_run(cursor, request.tenant, request.run_id)  # a test request has none, and so no chain
         stored = await find_request(cursor, request.tenant, request.request_id)
         if stored is None or stored.run_id != request.run_id:
             return
