@@ -67,6 +67,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return _refused(scope, 400, "refused: a body has one length (RFC 9112, 6.1)")
         # A page of another name that resolves to this machine must not read anything here (DNS rebinding).
         if scope["path"] not in _PROBES and headers.get("host", "").lower() not in self._hosts:
             return _refused(scope, 421, "unknown host: open the address in COUNTERSIGN_WEB_URL")
@@ -100,7 +102,10 @@ class Guard:
 
 
 def _refused(scope: Scope, status: int, why: str) -> Response:
-    return problem(status, why) if scope["path"].startswith("/api/") else PlainTextResponse(f"{why}\n", status)
+    answer = problem(status, why) if scope["path"].startswith("/api/") else PlainTextResponse(f"{why}\n", status)
+    # Nothing behind it is read: it may be the rest of this one, as another reader on the way saw it.
+    answer.headers["connection"] = "close"
+    return answer
 
 
 def _limited(receive: Receive) -> Receive:

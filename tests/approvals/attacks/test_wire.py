@@ -61,6 +61,10 @@ SMUGGLED: dict[str, Made] = {
     "length and chunks": lambda port: post(
         port, b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n" + SECOND
     ),
+    "length and chunks from our own form": lambda port: post(
+        port, f"Origin: http://127.0.0.1:{port}".encode(), b"Content-Length: 5", b"Transfer-Encoding: chunked",
+        body=b"0\r\n\r\n" + SECOND,
+    ),
     "chunks of another name": lambda port: post(
         port, b"Transfer-Encoding: xchunked", b"Content-Length: 3", body=b"a=b" + SECOND
     ),
