@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from approvals.app import create_app
+from approvals.assets import Assets
 from settings import Settings
 from store import passwords
 from store.database import Database
@@ -93,6 +95,14 @@ def nobodys_password() -> Iterator[None]:
     """Of nobody too: an unknown user is refused because there is none, not because the password is wrong."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_nobody", lambda: passwords.hash_password(PASSWORD))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates_compiled_once() -> Iterator[None]:
+    """Every application has the same: compiling them takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("approvals.app.Assets", cache(Assets))
         yield
 
 
