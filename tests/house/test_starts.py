@@ -8,9 +8,12 @@ import pytest
 
 from settings.sources import ROOT
 
-_SHOW = (
-    "import json, sys, importlib; [importlib.import_module(n) for n in sys.argv[1:]]; print(json.dumps([*sys.modules]))"
-)
+_LOAD = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps(sorted(sys.modules)))
+"""
 
 
 @pytest.mark.parametrize(
