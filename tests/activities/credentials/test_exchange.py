@@ -144,7 +144,7 @@ MISTAKEN: dict[str, tuple[dict[str, object], str]] = {
     "another subject": ({"claims": {"sub": "agent:acme/other"}}, "token_wrong_subject"),
     "over already": ({"claims": {"exp": NOW - 10}}, "token_expired"),
     "longer than a credential may live": ({"claims": {"exp": NOW + 3600}}, "token_too_long"),
-    "not valid yet": ({"claims": {"nbf": NOW + 200}}, "token_not_yet_valid"),
+    "not valid yet": ({"claims": {"nbf": NOW + 90_000}}, "token_not_yet_valid"),
     "for nothing in particular": ({"claims": {"authorization_details": []}}, "token_other_call"),
     "for other arguments": (
         {"claims": {"authorization_details": [{"type": "tool_call", "arguments_sha256": "0" * 64}]}},
