@@ -37,7 +37,7 @@ _PHONE_TRIES = 20
 _IDENTIFIER = re.compile(
     r"(?i)(?<![A-Z0-9])(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}|[0-9A-F]{32}|[0-9A-F]{40}|[0-9A-F]{64})(?![A-Z0-9])"
 )
-"""A UUID or a digest. One in thirty holds digits that would be somebody's phone number, one in three thousand a card's."""
+"""A UUID or a digest: one in thirty holds the digits of somebody's phone, one in three thousand those of a card."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _CARD_LENGTHS: Sequence[tuple[re.Pattern[str], frozenset[int]]] = (
     (re.compile(r"4"), frozenset({13, 16, 19})),
