@@ -33,8 +33,10 @@ async def inbox(services: Parts, visitor: Reader, asked: Annotated[RequestFilter
         async with services.database.tenant(visitor.tenant) as cursor:
             page = await list_requests(cursor, visitor.tenant, asked.query(visitor.reader))
             counts = await count_open(cursor, visitor.tenant, visitor.reader) if asked.state == "open" else None
-            own = visitor.reader.model_copy(update={"groups": visitor.session.groups})
-            beside = await waiting_beside(cursor, visitor.tenant, own) if counts else None
+            beside = None
+            if counts and asked.scope == "mine":
+                own = visitor.reader.model_copy(update={"groups": visitor.session.groups})
+                beside = await waiting_beside(cursor, visitor.tenant, own)
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
     now = datetime.now(UTC)
