@@ -42,7 +42,8 @@ async def close_run(engine: Engine, request: CloseRun) -> RunReport:
     )
     entry = RunClosed(outcome=outcome, reason=reason, detail=detail, totals=closing.totals)
     closed = await store_close_run(engine.db, request.tenant, report, detail, entry.model_dump_json())
-    run_ended(request, closing.agent, closed, closing.opened_us * 1_000)
+    if not closing.was_closed:
+        run_ended(request, closing.agent, closed, closing.opened_us * 1_000)
     return closed
 
 

@@ -195,6 +195,8 @@ class Closing:
     """Its agent's name."""
     opened_us: int
     """When it was opened: Unix time, in microseconds."""
+    was_closed: bool
+    """Whether an earlier attempt has closed it."""
 
 
 async def begin_closing(db: Database, tenant: str, run_id: str, step: int) -> Closing:
@@ -207,6 +209,7 @@ async def begin_closing(db: Database, tenant: str, run_id: str, step: int) -> Cl
         totals=RunTotals.model_validate(row["totals"] or {}),
         agent=row["agent"],
         opened_us=row["opened_us"],
+        was_closed=row["was_closed"],
     )
 
 

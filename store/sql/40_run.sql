@@ -50,7 +50,8 @@ create function begin_closing( -- what a run's end depends on; its unended effec
     out effects json, -- the ledger's rows, in order
     out answer text, -- what the model said at the step, if anything
     out totals json,
-    out agent text, out opened_us bigint -- Unix time
+    out agent text, out opened_us bigint, -- Unix time
+    out was_closed boolean -- by an earlier attempt
 ) language plpgsql as $$
 begin
     perform take_tenant(p_tenant);
@@ -75,8 +76,8 @@ begin
             (select round(coalesce(sum(w.attended_ms), 0) / 1000)::int from request_views w
                 where w.tenant = s.tenant and w.run_id = s.run_id) as people_s
         from run_state s where s.tenant = p_tenant and s.run_id = p_run) x;
-    select r.agent, floor(extract(epoch from r.opened_at) * 1000000) into agent, opened_us
-        from runs r where r.tenant = p_tenant and r.run_id = p_run;
+    select r.agent, floor(extract(epoch from r.opened_at) * 1000000), r.closed_at is not null
+        into agent, opened_us, was_closed from runs r where r.tenant = p_tenant and r.run_id = p_run;
 end $$;
 
 drop function if exists close_run;

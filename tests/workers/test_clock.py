@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from contracts.outcome import Outcome
 from settings.environment import child_environment, plain_names
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import ROOT, Server, free_port
-from tests.installation import Installation, installed, write_key
+from tests.installation import Installation, installed
 from workers.run_worker import run_worker
 
 pytestmark = [pytest.mark.req("P2", "D1"), pytest.mark.timeout(120)]
@@ -52,17 +52,6 @@ async def refusal(worker: asyncio.subprocess.Process) -> str:
         _, said = await worker.communicate()
     assert worker.returncode == 2, said
     return said.decode().splitlines()[-1]
-
-
-@pytest.fixture(scope="module")
-def credential_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return write_key(tmp_path_factory.mktemp("keys"), "credential")
-
-
-@pytest.fixture
-def backoffice(credential_key: tuple[Path, Path], tmp_path: Path) -> Generator[Server]:
-    with Server(tmp_path, str(credential_key[1])) as server:
-        yield server
 
 
 @pytest.fixture

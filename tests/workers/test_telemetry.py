@@ -18,7 +18,7 @@ from contracts.outcome import Outcome
 from settings.environment import child_environment, plain_names
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import ROOT, Server, free_port
-from tests.installation import Installation, installed, write_key
+from tests.installation import Installation, installed
 
 pytestmark = [pytest.mark.req("O1"), pytest.mark.timeout(120)]
 
@@ -85,17 +85,6 @@ def collector() -> Generator[Collector]:
     made = Collector()
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def credential_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return write_key(tmp_path_factory.mktemp("keys"), "credential")
-
-
-@pytest.fixture
-def backoffice(credential_key: tuple[Path, Path], tmp_path: Path) -> Generator[Server]:
-    with Server(tmp_path, str(credential_key[1])) as server:
-        yield server
 
 
 @pytest.fixture

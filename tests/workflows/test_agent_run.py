@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle
 
+from activities.close_run import close_run
 from contracts.base import JsonObject
 from contracts.call import EffectState
 from contracts.canonical import digest, run_id_for
 from contracts.command import CommandAccepted, EndRun
 from contracts.event import EventOrigin, RunRequest
 from contracts.outcome import Outcome, OutcomeReason, RunReport
+from contracts.run_activities import CloseRun
 from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
 from store.effects import list_effects
 from store.runs import load_run
@@ -133,6 +135,28 @@ async def test_a_run_that_is_cancelled_before_it_begins_has_a_record_of_doing_no
         row = await load_run(made.db, "acme", handle.id)
     assert row is not None
     assert (row["outcome"], row["closed"], row["steps"]) == ("cancelled", True, 0)
+
+
+@pytest.mark.req("D1", "O1")
+async def test_a_run_is_closed_once_and_told_of_once(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def tell(request: CloseRun, *_: object) -> None:
+        told.append(request.run_id)
+
+    monkeypatch.setattr("activities.close_run.run_ended", tell)
+    handle = await installation.start({"ticket_id": SMALL})
+    report = await handle.result()
+    row = await load_run(installation.db, "acme", handle.id)
+    assert row is not None
+    repeated = CloseRun.model_validate(
+        {"tenant": "acme", "run_id": handle.id, "definition": row["definition"], "outcome": "failed_safe",
+         "reason": "engine_fault", "last_step": report.totals.steps}
+    )  # fmt: skip
+    assert await close_run(installation.engine, repeated) == report
+    assert told == [handle.id]
 
 
 @pytest.mark.req("E2")
