@@ -151,9 +151,12 @@ def parse_keys(text: str) -> tuple[SigningKey, ...]:
 
 
 def new_key(not_before_s: int = 0) -> SigningKey:
-    """A fresh key."""
-    key = OKPKey.generate_key("Ed25519")
-    return SigningKey(kid=key.thumbprint(), key=key, not_before_s=not_before_s)
+    """A fresh key. Its id does not begin with `-`: on a command line it would be taken for an option."""
+    while True:
+        key = OKPKey.generate_key("Ed25519")
+        kid = key.thumbprint()
+        if not kid.startswith("-"):
+            return SigningKey(kid=kid, key=key, not_before_s=not_before_s)
 
 
 def key_set_text(keys: Sequence[SigningKey]) -> str:

@@ -1,11 +1,13 @@
 """`countersign keys`, the states of agents and linked accounts, as the person on call types them."""
 
 import asyncio
+import itertools
 import json
 import stat
 from pathlib import Path
 
 import pytest
+from joserfc.jwk import OKPKey
 
 from approvals.signing import VoteSigner
 from cli.main import run
@@ -143,6 +145,20 @@ def test_who_changes_a_key_has_the_role_and_is_written_down(
     (rotated, rotated_subject, _), last = asyncio.run(told())
     assert (rotated, rotated_subject.split()[0]) == ("key_rotated", "vote")
     assert last == ("key_retired", f"vote {first['kid']}", detail)
+
+
+def test_a_key_from_elsewhere_whose_id_looks_like_an_option_is_retired_too(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = (OKPKey.generate_key("Ed25519") for _ in itertools.count())
+    odd = next(key for key in made if key.thumbprint().startswith("-") and "h" not in key.thumbprint())
+    file = settings.vote_key_file
+    file.write_text(json.dumps({"keys": [*json.loads(file.read_text())["keys"], odd.as_dict(private=True)]}))
+    retire = ["keys", "retire", "vote", *ROOT]
+    assert run([*retire, odd.thumbprint()]) == 2
+    assert "after --." in capsys.readouterr().err
+    assert run([*retire, "--", odd.thumbprint()]) == 0
+    assert odd.thumbprint() not in file.read_text()
 
 
 @pytest.mark.req("I3", "I9")

@@ -86,6 +86,10 @@ def test_the_last_key_that_can_sign_is_not_retired() -> None:
         retired(keys, "else", NOW)
 
 
+def test_the_id_of_a_new_key_is_never_taken_for_an_option() -> None:
+    assert not [kid for kid in (new_key().kid for _ in range(500)) if kid.startswith("-")]
+
+
 PRIVATE = OKPKey.generate_key("Ed25519").as_dict(private=True)
 
 
