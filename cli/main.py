@@ -123,9 +123,10 @@ def _explain(error: BaseException, *, debug: bool) -> int:
         case typer.TyperException():
             context: object = getattr(error, "ctx", None)
             where: object = getattr(context, "command_path", "countersign")
-            message = f"{error.format_message().rstrip('.')}. `{where} --help` shows the usage."
+            message = f"{error.format_message().rstrip('.')}."
             if hasattr(error, "possibilities"):  # only an unknown option has them; typer does not export its class
                 message += " What begins with - and is no option goes to the end, after --."
+            message += f" `{where} --help` shows the usage."
         case ModuleNotFoundError(name=str(missing)) if missing.partition(".")[0] not in _OURS:
             message = f"the package {missing} is not installed: this clone is newer than its venv. Run `make install`."
         case KeyboardInterrupt() | typer.Abort():
