@@ -5,17 +5,18 @@ import math
 import time
 
 from activities.engine import Engine
+from activities.gate.settle import Ending
 from activities.gate.visit import Visit
+from contracts.call import CallStatus
 from contracts.tool import Effect, Tier, Tool
 from policy.destinations import refused_destination
 from policy.limits import ceilings
 from store.journal import AdmissionRequest
 
 __all__ = [
-    "Turn",
     "drafts_only_refusal",
     "refusal_of_destination",
-    "turn",
+    "turned_away",
     "unused_s",
     "wall_s",
     "with_limits",
@@ -25,16 +26,6 @@ LONGEST_WAIT_S = 120.0
 """How long a run waits for its turn by itself; for longer the model is told, and may do something else."""
 MOST_VISITS = 8
 """How often a call waits for its turn before the model is told."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """When a call may come back."""
-
-    told: bool
-    """Whether the model is told; else the run waits and tries again."""
-    words: str
-    retry_after_s: float
 
 
 def wall_s(tool: Tool) -> int:
@@ -81,8 +72,9 @@ def drafts_only_refusal(visit: Visit, tool: Tool, tier: int) -> str:
     return "Only drafts are written from now on: one of the run's limits is nearly used up."
 
 
-def turn(visit: Visit, wait_s: float, why: str) -> Turn:
-    """What becomes of a call that must wait. It costs no quota."""
+def turned_away(visit: Visit, wait_s: float, why: str) -> Ending:
+    """The end of a visit whose call must come back later. It costs no quota."""
+    # Not told, the run waits and visits again by itself.
     told = wait_s > LONGEST_WAIT_S or visit.request.visit >= MOST_VISITS
     words = f"Not now: {why}. Nothing was counted; it can be proposed again after {math.ceil(wait_s)} s."
-    return Turn(told, words, min(wait_s, 86_400.0))
+    return Ending(CallStatus.RETRY_AFTER, words, told=told, retry_after_s=min(wait_s, 86_400.0))

@@ -9,27 +9,23 @@ from temporalio.exceptions import ApplicationError
 from activities.engine import Engine, engine_fault
 from activities.gate.alerts import alert_of_denial
 from activities.gate.breaker import Breakers
-from activities.gate.counting import drafts_only_refusal, refusal_of_destination, turn, with_limits
+from activities.gate.counting import drafts_only_refusal, refusal_of_destination, turned_away, with_limits
 from activities.gate.finish import TAKEN_OVER
 from activities.gate.foreseen import Foreseen
 from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
-from activities.gate.unsettled import clear_doubt, tell_known
+from activities.gate.settle import Ending, decided, settle
+from activities.gate.unsettled import clear_doubt, known_by_now
 from activities.gate.values import RunValues
 from activities.gate.visit import (
-    StoredControl,
     Visit,
-    control_of,
     key_of,
-    result_of,
     schema_unchanged,
     stored_result,
     visit_of,
 )
 from activities.gate.writes import ledger_columns, perform_write
 from activities.spans import tool_visited
-from activities.transcript import message_row
-from contracts.audit import CallDecided
 from contracts.call import CallResult, CallStatus, ExecuteTool
 from contracts.decision import DecisionRecord
 from contracts.run_activities import TAKEN_OVER as RUN_TAKEN_OVER
@@ -122,17 +118,11 @@ class Gate:
         tool = visit.tool
         if visit.loaded.settled_visit is not None:
             engine_fault(f"visit {visit.loaded.settled_visit} settled this call already")
-        if visit.loaded.effect is not None:
-            known = await tell_known(self._engine, visit)
-            if known is not None:
-                return known
+        known = known_by_now(visit)
+        if known is not None:
+            return await settle(self._engine, visit, known)
         if tool is None or not schema_unchanged(self._engine, visit.pinned, tool):
-            if visit.was_sent:
-                words = f"It is not known whether this happened, and {visit.pinned.name} has changed since."
-                return await self._settle(visit, CallStatus.UNKNOWN, words, told=False)
-            return await self._settle(
-                visit, CallStatus.REFUSED, f"{visit.pinned.name} is not the version that this run began with."
-            )
+            return await settle(self._engine, visit, _changed(visit))
         resend = False
         if visit.loaded.effect is not None:
             cleared = await clear_doubt(self._engine, visit, tool)
@@ -140,69 +130,64 @@ class Gate:
                 return cleared
             resend = cleared == "resend"
         try:
-            barred = await self._barred(visit, tool)
+            barred = self._barred(visit, tool)
             if barred is not None:
-                return barred
+                return await settle(self._engine, visit, barred)
             judgement = await judge(self._engine, visit, tool, repeated=repeated)
-            self._sees_the_day = judgement.sees_the_day
-            if judgement.sees_the_day and visit.loaded.today is None:
-                return _THE_DAY  # a policy began to look at the day: it is read, and decided again
         except ValueError as error:
-            return await self._settle(visit, CallStatus.REFUSED, f"{tool.name} cannot take these arguments: {error}")
-        return await self._act(visit, tool, judgement, repeated=repeated, resend=resend)
+            words = f"{tool.name} cannot take these arguments: {error}"
+            return await settle(self._engine, visit, Ending(CallStatus.REFUSED, words))
+        self._sees_the_day = judgement.sees_the_day
+        if judgement.sees_the_day and visit.loaded.today is None:
+            return _THE_DAY  # a policy began to look at the day: it is read, and decided again
+        found = await self._withheld(visit, tool, judgement, resend=resend)
+        found = found or await self._admit(visit, tool, judgement, repeated=repeated, resend=resend)
+        if isinstance(found, Ending):
+            return await settle(self._engine, visit, found, judgement, repeated=repeated)
+        return found
 
-    async def _barred(self, visit: Visit, tool: Tool) -> CallResult | Admission | None:
+    def _barred(self, visit: Visit, tool: Tool) -> Ending | None:
         """The end of a visit that policy need not be asked about; None: it must be asked."""
         if visit.loaded.halted_by:
-            return await self._halted(visit, visit.loaded.halted_by)
+            return _halted(visit.loaded.halted_by)
         if not visit.loaded.agent or not visit.loaded.agent.enabled:
-            return await self._halted(visit, f"agent {visit.agent.name} is disabled")
+            return _halted(f"agent {visit.agent.name} is disabled")
         missing = missing_steps(visit.agent, tool.name, visit.loaded.run.completed)
         if missing:
             words = f"Not yet: {', '.join(missing)} must complete first. Nothing was counted; propose this again after."
-            return await self._settle(visit, CallStatus.RETRY_AFTER, words)
+            return Ending(CallStatus.RETRY_AFTER, words)
         refusal = refusal_of_destination(self._engine, visit, tool)
-        return await self._settle(visit, CallStatus.REFUSED, f"Refused: {refusal}.") if refusal else None
+        return Ending(CallStatus.REFUSED, f"Refused: {refusal}.") if refusal else None
 
-    async def _act(
-        self, visit: Visit, tool: Tool, judgement: Judgement, *, repeated: bool, resend: bool
-    ) -> CallResult | Admission:
-        """Carry out what policy says."""
+    async def _withheld(self, visit: Visit, tool: Tool, judgement: Judgement, *, resend: bool) -> Ending | None:
+        """The end of a visit whose call is not to be made now, by policy or for another reason; None: it is made."""
         kind = judgement.record.decision.kind
         if resend and kind != "allow":
             # It may have happened already: saying "denied" to the model would be a claim that nobody can make.
             words = "It is not known whether this happened, and policy does not let it be sent again."
-            return await self._settle(
-                visit, CallStatus.UNKNOWN, words, told=False, judgement=judgement, repeated=repeated
-            )
+            return Ending(CallStatus.UNKNOWN, words, told=False)
         match kind:
             case "deny":
                 await alert_of_denial(self._engine, visit, judgement.record)
-                return await self._settle(
-                    visit, CallStatus.DENIED, _denial(judgement.record), judgement=judgement, repeated=repeated
-                )
+                return Ending(CallStatus.DENIED, _denial(judgement.record))
             case "needs_approval":
-                return await self._settle(
-                    visit, CallStatus.NEEDS_APPROVAL, judgement.void, told=False, judgement=judgement, repeated=repeated
-                )
+                return Ending(CallStatus.NEEDS_APPROVAL, judgement.void, told=False)
             case "needs_check":
-                return await self._settle(
-                    visit, CallStatus.NEEDS_CHECK, "", told=False, judgement=judgement, repeated=repeated
-                )
+                return Ending(CallStatus.NEEDS_CHECK, told=False)
             case "allow":
                 pass
         refusal = drafts_only_refusal(visit, tool, _tier_of(judgement.record))
         if refusal:
-            return await self._settle(visit, CallStatus.REFUSED, refusal, judgement=judgement, repeated=repeated)
+            return Ending(CallStatus.REFUSED, refusal)
         cut_off_s = None if visit.was_sent else await self._breakers.wait_s(visit.request.tenant, tool.name)
-        if cut_off_s is not None:
-            why = f"{tool.name} is cut off, because too many of its calls gave no clear answer"
-            return await self._wait(visit, cut_off_s, why, judgement, repeated=repeated)
-        return await self._admit(visit, tool, judgement, repeated=repeated, resend=resend)
+        if cut_off_s is None:
+            return None
+        why = f"{tool.name} is cut off, because too many of its calls gave no clear answer"
+        return turned_away(visit, cut_off_s, why)
 
     async def _admit(
         self, visit: Visit, tool: Tool, judgement: Judgement, *, repeated: bool, resend: bool
-    ) -> CallResult | Admission:
+    ) -> CallResult | Admission | Ending:
         """Count the call and perform it; or say why it is not admitted."""
         record = judgement.record
         verdict: Literal["read", "write"] = "write" if tool.effect is Effect.WRITE else "read"
@@ -213,7 +198,7 @@ class Gate:
             agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
             repeated=repeated,
             verdict=verdict,
-            audit=_decided(visit, "admitted", None, "", judgement),
+            audit=decided(visit, "admitted", judgement=judgement),
             effect=ledger_columns(visit, tool, judgement.request_id, resend=resend) if verdict == "write" else None,
             standing=judgement.standing.counted if judgement.standing else None,
         )
@@ -228,68 +213,32 @@ class Gate:
             case "admitted":
                 return await perform_read(self._engine, visit, tool, admission, record)
             case "halted":
-                return await self._halted(visit, admission.detail)
+                # Recorded without the decision: nothing came of it.
+                return await settle(self._engine, visit, _halted(admission.detail))
             case "limit":
-                return await self._settle(
-                    visit, CallStatus.LIMIT_REACHED, "", told=False, limit=admission.detail, judgement=judgement,
-                    repeated=repeated,
-                )  # fmt: skip
+                return Ending(CallStatus.LIMIT_REACHED, told=False, limit=admission.detail)
             case "rate":
                 why = f"{tool.name} was called as often as its {admission.detail.replace('_', ' ')} allows"
-                return await self._wait(visit, admission.retry_after_s, why, judgement, repeated=repeated)
+                return turned_away(visit, admission.retry_after_s, why)
             case "deed_open":
                 words = f"The same deed is under way or in doubt ({admission.detail}); it is not done twice."
-                return await self._settle(visit, CallStatus.REFUSED, words, judgement=judgement, repeated=repeated)
+                return Ending(CallStatus.REFUSED, words)
             case _:
                 return admission
 
-    async def _wait(
-        self, visit: Visit, wait_s: float, why: str, judgement: Judgement, *, repeated: bool
-    ) -> CallResult | Admission:
-        """End a visit whose call must come back later. It costs no quota."""
-        found = turn(visit, wait_s, why)
-        return await self._settle(
-            visit, CallStatus.RETRY_AFTER, found.words, told=found.told, retry_after_s=found.retry_after_s,
-            judgement=judgement, repeated=repeated,
-        )  # fmt: skip
 
-    async def _halted(self, visit: Visit, by: str) -> CallResult | Admission:
-        return await self._settle(visit, CallStatus.HALTED, f"halted: {by}", told=False)
+def _halted(by: str) -> Ending:
+    return Ending(CallStatus.HALTED, f"halted: {by}", told=False)
 
-    async def _settle(
-        self,
-        visit: Visit,
-        status: CallStatus,
-        message: str,
-        *,
-        told: bool = True,
-        limit: str = "",
-        retry_after_s: float | None = None,
-        judgement: Judgement | None = None,
-        repeated: bool = False,
-    ) -> CallResult | Admission:
-        """End a visit without running the tool."""
-        record = judgement.record if judgement else None
-        control = control_of(status, told=told, limit=limit, retry_after_s=retry_after_s, decision=record)
-        answer = message_row(visit.answer(error=message)) if told else None
-        admission = await admit_call(
-            self._engine.db,
-            visit.key,
-            AdmissionRequest(
-                agent=visit.agent.name,
-                tool=visit.pinned.name,
-                version=visit.loaded.run.version,
-                agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
-                repeated=repeated,
-                verdict="record",
-                control=StoredControl(**control.model_dump(), message=message).model_dump_json(),
-                message=answer,
-                audit=_decided(visit, "settled", status, message, judgement),
-            ),
+
+def _changed(visit: Visit) -> Ending:
+    """The end of a visit whose tool is not the one that the run pinned."""
+    name = visit.pinned.name
+    if visit.was_sent:
+        return Ending(
+            CallStatus.UNKNOWN, f"It is not known whether this happened, and {name} has changed since.", told=False
         )
-        if admission.kind != "recorded":
-            return admission
-        return result_of(visit, control, message=message, decision=record)
+    return Ending(CallStatus.REFUSED, f"{name} is not the version that this run began with.")
 
 
 def _tier_of(record: DecisionRecord) -> int:
@@ -307,25 +256,3 @@ def _denial(record: DecisionRecord) -> str:
     unpermitted = [entity_id(one.principal) for one in record.principals if not one.allowed and not one.policies]
     nobody = f"no policy permits this call to {' and '.join(unpermitted)}" if unpermitted else "no policy permits it"
     return "Denied by policy: " + ("; ".join(reasons) or nobody) + "."
-
-
-def _decided(
-    visit: Visit,
-    verdict: Literal["admitted", "settled"],
-    status: CallStatus | None,
-    message: str,
-    judgement: Judgement | None,
-) -> str:
-    traces = judgement.traces if judgement else {}
-    return CallDecided(
-        step=visit.request.step,
-        call=visit.request.call,
-        visit=visit.request.visit,
-        tool=visit.request.tool,
-        arguments_digest=visit.request.arguments_digest,
-        verdict=verdict,
-        status=status,
-        message=message,
-        decision=judgement.record if judgement else None,
-        evidence={name: trace.model_dump(mode="json", exclude_defaults=True) for name, trace in traces.items()},
-    ).model_dump_json()

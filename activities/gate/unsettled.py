@@ -7,10 +7,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import probe_effect
+from activities.gate.settle import Ending
 from activities.gate.visit import StoredControl, Visit, control_of, json_object, result_of
 from activities.gate.writes import DOUBT_RETRY_S
 from activities.transcript import message_row
-from contracts.audit import CallDecided, EffectDoubted, EffectResolved
+from contracts.audit import EffectDoubted, EffectResolved
 from contracts.base import JsonObject
 from contracts.call import CallResult, CallStatus, EffectState
 from contracts.canonical import canonical_bytes
@@ -18,9 +19,9 @@ from contracts.run_activities import LEASE_HELD
 from contracts.tool import Probe, Tool
 from store.doubts import CLOCK_SLACK_S
 from store.effects import Resolution, doubt_effect, resolve_effect
-from store.journal import Admission, AdmissionRequest, EffectNow, admit_call
+from store.journal import Admission, EffectNow
 
-__all__ = ["clear_doubt", "tell_known"]
+__all__ = ["clear_doubt", "known_by_now"]
 
 _UNTOLD = {
     EffectState.FAILED_FINAL: "It did not happen.",
@@ -30,37 +31,14 @@ _KNOWN = frozenset({EffectState.SUCCEEDED, EffectState.FAILED_FINAL, EffectState
 _AGAIN = Admission(kind="stale", fence=0, effect_fence=0, detail="the ledger moved on")
 
 
-async def tell_known(engine: Engine, visit: Visit) -> CallResult | Admission | None:
-    """The run learns how its doubt was closed, by a person or by the worker that asks again. None: it was not."""
-    effect, request = visit.loaded.effect, visit.request
+def known_by_now(visit: Visit) -> Ending | None:
+    """The end of a call whose doubt was closed, by a person or by the worker that asks again. None: it was not."""
+    effect = visit.loaded.effect
     if effect is None or effect.state not in _KNOWN:
         return None
-    happened = effect.state is EffectState.SUCCEEDED
-    output: JsonObject | None = json_object(effect.output or "") if happened else None
-    words = "" if happened else effect.error or _UNTOLD[effect.state]
-    status = CallStatus.RAN if happened else CallStatus.FAILED
-    control = control_of(status, told=True, effect=effect.state)
-    admission = await admit_call(
-        engine.db,
-        visit.key,
-        AdmissionRequest(
-            agent=visit.agent.name,
-            tool=visit.pinned.name,
-            version=visit.loaded.run.version,
-            agent_version=visit.loaded.agent.version if visit.loaded.agent else 0,
-            repeated=False,
-            verdict="record",
-            control=StoredControl(**control.model_dump(), message=words).model_dump_json(),
-            message=message_row(visit.answer(output=output, error=words)),
-            audit=CallDecided(
-                step=request.step, call=request.call, visit=request.visit, tool=request.tool,
-                arguments_digest=request.arguments_digest, verdict="settled", status=status, message=words,
-                decision=None, evidence={},
-            ).model_dump_json(),
-            limit_tool_calls=visit.agent.limits.tool_calls,
-        ),
-    )  # fmt: skip
-    return result_of(visit, control, output=output, message=words) if admission.kind == "recorded" else admission
+    if effect.state is EffectState.SUCCEEDED:
+        return Ending(CallStatus.RAN, output=json_object(effect.output or ""), effect=effect.state)
+    return Ending(CallStatus.FAILED, effect.error or _UNTOLD[effect.state], effect=effect.state)
 
 
 async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["decide", "resend"] | CallResult | Admission:
