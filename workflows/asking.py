@@ -1,9 +1,11 @@
 """A request for approval, from the question to its end: people are told, reminded, others are asked, it expires."""
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 from contracts.base import Digest
 from contracts.call import CallHead
@@ -108,7 +110,6 @@ class Asking:
         self, step: int, index: int, call: CallControl, visit: int, requirement: Requirement
     ) -> ApprovalOpened:
         self._ballot.expect()
-        opened: ApprovalOpened | None = None
         try:
             opened = await stubs.regular(
                 OPEN_APPROVAL,
@@ -129,9 +130,12 @@ class Asking:
                 wait_s=self._request.store_wait_s,
                 summary=f"step {step}: ask {requirement.in_words()} about {call.tool}",
             )
-            return opened
-        finally:
-            self._ballot.open(opened, workflow.now().timestamp())
+        except (FailureError, asyncio.CancelledError):
+            # No `finally`: a worker that stops leaves its runs to the garbage collector, which has no workflow's clock.
+            self._ballot.open(None, workflow.now().timestamp())
+            raise
+        self._ballot.open(opened, workflow.now().timestamp())
+        return opened
 
     async def _settle(
         self,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 from contracts.agent import OnExceeded
 from contracts.event import Carried, RunRequest
@@ -123,7 +124,6 @@ class Overruns:
 
     async def _open(self, step: int, limit: str) -> tuple[ApprovalOpened | None, str]:
         self._ballot.expect()
-        opened: ApprovalOpened | None = None
         try:
             found = await stubs.regular(
                 OPEN_RAISE,
@@ -133,10 +133,11 @@ class Overruns:
                 wait_s=self._request.store_wait_s,
                 summary=f"step {step}: ask for more {limit}",
             )
-            opened = found.opened
-            return opened, found.refusal
-        finally:
-            self._ballot.open(opened, workflow.now().timestamp())
+        except (FailureError, asyncio.CancelledError):  # no `finally`: see `Asking`
+            self._ballot.open(None, workflow.now().timestamp())
+            raise
+        self._ballot.open(found.opened, workflow.now().timestamp())
+        return found.opened, found.refusal
 
     async def _settle(self, step: int, limit: str, opened: ApprovalOpened, state: ApprovalState) -> End | None:
         grant = self._ballot.grant(opened.request_id) if state == "granted" else None
