@@ -6,11 +6,12 @@ import sys
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 from typing_extensions import override
 
 from approvals.app import create_app
+from approvals.live import LiveDesk
 from settings import SettingsError, get_settings
+from settings.serving import serving
 
 GRACE_S = 10
 
@@ -18,11 +19,13 @@ GRACE_S = 10
 class _Server(uvicorn.Server):
     """Ends the streams of open pages first: it waits for every answer that is under way."""
 
+    def __init__(self, config: uvicorn.Config, live: LiveDesk) -> None:
+        super().__init__(config)
+        self._live = live
+
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        app = self.config.app
-        if isinstance(app, FastAPI):
-            app.state.services.live.close()
+        self._live.close()
         super().handle_exit(sig, frame)
 
 
@@ -40,16 +43,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the process has nothing else to say it with
         return 2
     server = _Server(
-        uvicorn.Config(
-            app,
-            host=settings.web_host,
-            port=settings.web_port,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-            timeout_keep_alive=30,
-            h11_max_incomplete_event_size=32 * 1024,
-        )
+        serving(app, host=settings.web_host, port=settings.web_port, grace_s=GRACE_S), app.state.services.live
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         # The server raises the signal again once it has drained: that is the end we want, not a failure.

@@ -67,8 +67,6 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        if "content-length" in headers and "transfer-encoding" in headers:
-            return _refused(scope, 400, "refused: a body has one length (RFC 9112, 6.1)")
         # A page of another name that resolves to this machine must not read anything here (DNS rebinding).
         if scope["path"] not in _PROBES and headers.get("host", "").lower() not in self._hosts:
             return _refused(scope, 421, "unknown host: open the address in COUNTERSIGN_WEB_URL")

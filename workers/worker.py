@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 from activities.engine import Engine
 from policy.bundle import BundleError
 from settings import Settings, SettingsError, get_settings
+from settings.serving import serving
 from settings.temporal import connect
 from settings.tenants import load_tenants
 from store.database import Database, StoreDown
@@ -73,15 +74,7 @@ async def serve(settings: Settings) -> None:
         dispatch = Database(settings.database_address(), role=settings.dispatch_role, max_connections=1)
         identity = IdentityNews(engine.db, dispatch, engine.credentials.own, settings.services)
         app = Starlette(routes=[*_health_routes(engine, client), *news_routes(identity)])
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=settings.worker_host,
-                port=settings.worker_port,
-                log_level="warning",
-                lifespan="off",
-            )
-        )
+        server = uvicorn.Server(serving(app, host=settings.worker_host, port=settings.worker_port, lifespan="off"))
         await _refuse_wrong_clock(engine)
         if settings.check_open_runs:
             await refuse_changed_code(client, settings.temporal_task_queue)

@@ -19,6 +19,7 @@ from examples.backoffice.database import Database
 from examples.backoffice.epochs import STATEMENT_MAX_BYTES, Feed
 from examples.backoffice.errors import ApiError, error_response
 from examples.backoffice.keys import KeyRing
+from examples.backoffice.one_length import OneLength
 from examples.backoffice.operations import Change, Read
 from examples.backoffice.pipeline import Service, json_error
 from examples.backoffice.read_tokens import ReadTokens
@@ -75,6 +76,7 @@ def create_app(configured: settings.Settings) -> FastAPI:
     app = FastAPI(
         title="Backoffice", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.add_middleware(OneLength)
     for read in operations.READS:
         _add_read(app, service, read)
     for change in operations.CHANGES:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from settings import Settings, SettingsError, get_settings
 from settings.endpoint_secrets import read_endpoint_secrets
 from settings.endpoints import load_endpoints
+from settings.serving import serving
 from settings.temporal import connect
 from settings.tenants import load_tenants
 from store.agents import ensure_agent_states
@@ -22,7 +23,6 @@ from workers.intake.receive import Receiver
 from workers.intake.start_run import Engine
 
 _DRAIN_S = 20
-_KEEP_ALIVE_S = 30
 
 
 def build(settings: Settings) -> FastAPI:
@@ -67,15 +67,12 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     server = uvicorn.Server(
-        uvicorn.Config(
+        serving(
             app,
             host=settings.intake_host,
             port=settings.intake_port,
             log_level=settings.log_level,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_S,
-            timeout_keep_alive=_KEEP_ALIVE_S,
+            grace_s=_DRAIN_S,
         )
     )
 

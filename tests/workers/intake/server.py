@@ -50,6 +50,7 @@ class Intake:
     """An intake process and its inbox."""
 
     def __init__(self, folder: Path, port: int, *, database: str, owner_database: str, **settings: str) -> None:
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "intake.log"
         self._owner_database = owner_database

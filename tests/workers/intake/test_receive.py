@@ -11,6 +11,7 @@ import pytest
 
 from contracts.canonical import run_id_for
 from contracts.event import AcceptedEvent
+from tests.wire import AMBIGUOUS, Door
 from tests.workers.intake.sending import (
     ENDPOINT,
     FOREIGN_SECRET,
@@ -263,6 +264,14 @@ def test_structured_only_endpoint_takes_no_binary(intake: Intake) -> None:
 def test_user_must_be_named_where_the_endpoint_asks_for_one(intake: Intake, user: object) -> None:
     value = event("user", data={"kind": "refund", "user": user})
     assert intake.send(value, "globex-tickets").status_code == 422
+
+
+@pytest.mark.req("E3")
+@pytest.mark.parametrize("path", [f"/events/{ENDPOINT}", "/healthz"])
+@pytest.mark.parametrize("what", AMBIGUOUS)
+def test_nothing_behind_a_delivery_with_two_readings_is_read(intake: Intake, what: str, path: str) -> None:
+    door = Door(intake.port, path)
+    assert [status for status in door.statuses(AMBIGUOUS[what](door)) if not status.startswith("4")] == []
 
 
 def test_unknown_endpoint_is_answered_before_anything_else(intake: Intake) -> None:
