@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from approvals.machines import Machine, make_token
 from approvals.passkey_sign_in import has_passkeys
+from approvals.proof import require_proof
 from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.sign_in import TOO_MANY, address_of, admit
@@ -104,7 +105,11 @@ async def api_tokens(services: Parts, caller: Administrator) -> list[ApiToken]:
 
 @router.post("/tokens", status_code=201, tags=["tokens"], responses={409: {}})
 async def api_make_token(services: Parts, caller: Administrator, body: NewToken) -> TokenMade:
-    """Make a token for a machine. The answer is the only place where it ever stands."""
+    """Make a token for a machine. The answer is the only place where it ever stands.
+
+    It takes a sign-in of the last minutes, with a passkey of whoever has one: the token outlives the session.
+    """
+    await require_proof(services.database, caller)
     made = await make_token(
         services.database,
         caller.tenant,

@@ -7,6 +7,8 @@ from starlette.responses import RedirectResponse, Response
 from temporalio.service import RPCError
 
 from approvals.emergencies import approve_with_timer
+from approvals.forms import sign_in_again
+from approvals.proof import unproven
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
@@ -35,6 +37,9 @@ async def emergencies_page(services: Parts, visitor: Viewer) -> Response:
 async def post_approval(services: Parts, visitor: Approving, emergency_id: EmergencyId) -> Response:
     """Approve one; the second person's approval opens it."""
     session = visitor.session
+    lacking = await unproven(services.database, visitor)
+    if lacking:
+        return await _page(services, visitor, problem=f"Not approved. {lacking}", status=403)
     try:
         await approve_with_timer(
             services.database, visitor.tenant, emergency_id, username=session.username, person=session.person,
@@ -64,6 +69,9 @@ async def post_review(
 ) -> Response:
     """Close its review."""
     person, words = visitor.session.person, note.replace("\0", "")
+    lacking = await unproven(services.database, visitor)
+    if lacking:
+        return await _page(services, visitor, problem=f"Not reviewed. {lacking}", status=403)
     try:
         async with services.database.tenant(visitor.tenant) as cursor:
             await review_emergency(cursor, visitor.tenant, emergency_id, person=person, note=words)
@@ -72,7 +80,7 @@ async def post_review(
     return RedirectResponse("/emergencies", 303)
 
 
-async def _page(services: Services, visitor: Visitor, *, problem: str = "") -> Response:
+async def _page(services: Services, visitor: Visitor, *, problem: str = "", status: int = 409) -> Response:
     async with services.database.tenant(visitor.tenant) as cursor:
         found = await list_emergencies(cursor, visitor.tenant, every=True)
     roles = visitor.session.roles
@@ -82,6 +90,8 @@ async def _page(services: Services, visitor: Visitor, *, problem: str = "") -> R
         "problem": problem,
         "may_approve": "approve" in roles,
         "may_end": "kill" in roles,
+        "lacking": await unproven(services.database, visitor),
+        "again": sign_in_again(visitor.session, "/emergencies"),
         "at": at,
     }
-    return services.assets.page("emergencies.html", values, 409 if problem else 200)
+    return services.assets.page("emergencies.html", values, status if problem else 200)

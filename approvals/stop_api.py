@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from approvals.machines import Machine
 from approvals.operate import Given, NoSuchRun, NotGiven, Ordered, give
+from approvals.proof import require_proof
 from approvals.roles import ApiNeeds, ApiOpenTo
 from approvals.services import Services, services_of
 from approvals.switching import Refused, Released, SwitchShown, ThrowSwitch, release, show, throw
@@ -104,7 +105,8 @@ async def api_throw(services: Parts, caller: Thrower, body: ThrowSwitch) -> Thro
 async def api_release(
     services: Parts, caller: Stopper, switch_id: Annotated[int, Path(ge=1, le=2**53)], body: ReleaseSwitch
 ) -> Released:
-    """Release a switch."""
+    """Release a switch. It takes a sign-in of the last minutes, with a passkey of whoever has one."""
+    await require_proof(services.database, caller)
     released = await release(
         services.database, services.tenants, tenant=caller.tenant, by=caller.session.username, switch_id=switch_id,
         reason=body.reason,

@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Path, Query
 from starlette.responses import RedirectResponse, Response
 
+from approvals.forms import sign_in_again
+from approvals.proof import unproven
 from approvals.roles import PageNeeds, PostNeeds
 from approvals.services import Services, services_of
 from approvals.switching import Refused, ThrowSwitch, release, show, throw
@@ -69,6 +71,9 @@ async def post_release(
     reason: Annotated[str, Form(max_length=2_000)] = "",
 ) -> Response:
     """Release a switch. Runs that it halted are resumed by themselves."""
+    lacking = await unproven(services.database, visitor)
+    if lacking:
+        return await _page(services, visitor, problem=f"Not released. {lacking}", status=403)
     released = await release(
         services.database, services.tenants, tenant=visitor.tenant, by=visitor.session.username, switch_id=switch_id,
         reason=reason.replace("\0", ""),
@@ -93,6 +98,8 @@ async def _page(services: Services, visitor: Visitor, *, problem: str = "", stat
         "paused": paused,
         "running": running,
         "may_stop": "kill" in visitor.session.roles,
+        "lacking": await unproven(services.database, visitor),
+        "again": sign_in_again(visitor.session, "/stop"),
         "is_operator": services.tenants.operator_tenant == visitor.tenant and len(services.tenants.tenants) > 1,
         "problem": problem,
         "at": at,

@@ -6,17 +6,17 @@ passkey has shown it in that session; their password alone still stops things, b
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
 
+from approvals.proof import proof_missing
 from cli.asking import password_of
 from cli.output import CliError, Exit
 from cli.session_file import KeptSession, SessionFile
 from contracts.base import Record
-from policy.votes import HIGHEST_TIER, SIGN_IN_TIER_4_S, sign_in_refusal
+from policy.votes import SIGN_IN_TIER_4_S
 from settings import Settings
 from settings.tenants import load_tenants
 from store.accounts import Account, Role, authenticate
@@ -128,11 +128,7 @@ async def _signed_in(kept: KeptSession, store: Database) -> StoredSession | None
     async with store.tenant(kept.tenant) as cursor:
         found = await find_session(cursor, kept.tenant, token_hash_of(kept.token))
         has_passkey = found is not None and bool(await passkeys_of(cursor, kept.tenant, found.person))
-    if found is None or (has_passkey and not found.multi_factor):
-        return None
-    ago_s = (datetime.now(UTC) - found.authenticated_at).total_seconds()
-    strength = "multi_factor" if found.multi_factor else "password"
-    return None if sign_in_refusal(HIGHEST_TIER, ago_s, found.issuer, strength) else found
+    return None if found is None or proof_missing(found, has_passkey=has_passkey) else found
 
 
 async def _authenticated(store: Database, *, tenant: str, user: str, password: str, stops: bool) -> Account | None:
