@@ -1,11 +1,10 @@
 """Anthropic's Messages API: streamed, strict tools, cached prompt and tools, signed thinking carried along."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import anthropic
-from pydantic import BaseModel
 
 from activities.models.anthropic_stream import MessageStream
 from activities.models.failures import translated
@@ -71,13 +70,7 @@ class AnthropicProvider:
             stream = await self._client.messages.create(**body, stream=True, timeout=request.choice.timeout_s)
             received.request_id = stream.response.headers.get("request-id", "")
             async with stream:
-                async for event in stream:
-                    # Built without validation: what the server sent decides what it is, not the annotation.
-                    item = cast("object", event)
-                    if isinstance(item, BaseModel):
-                        progress.add(
-                            received.add(cast("Mapping[str, object]", item.model_dump(mode="json", warnings=False)))
-                        )
+                await progress.follow(stream, received.add)
         return received.reply(request, names)
 
     async def aclose(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import openai
-from pydantic import BaseModel
 
 from activities.models.errors import ModelUnavailable
 from activities.models.failures import reported, translated
@@ -61,13 +60,7 @@ class OpenAIProvider:
             stream = await self._client.responses.create(**body, stream=True, timeout=request.choice.timeout_s)
             received.request_id = stream.response.headers.get("x-request-id", "")
             async with stream:
-                async for event in stream:
-                    # Built without validation: what the server sent decides what it is, not the annotation.
-                    item = cast("object", event)
-                    if isinstance(item, BaseModel):
-                        progress.add(
-                            received.add(cast("Mapping[str, object]", item.model_dump(mode="json", warnings=False)))
-                        )
+                await progress.follow(stream, received.add)
         return received.reply(request, names, self._key)
 
     async def aclose(self) -> None:

@@ -1,10 +1,12 @@
 """The one contract that every model provider meets, and the choice of one for a pinned model."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, cast
+
+from pydantic import BaseModel
 
 from activities.models.errors import ModelRejected, ModelUnavailable
 from contracts.model import ModelReply, ModelRequest
@@ -49,6 +51,17 @@ class Progress:
         self.characters += len(text)
         if self.characters > MAX_CHARACTERS:
             raise ModelRejected(f"the answer passed {MAX_CHARACTERS} characters. Check the server's output bound.")
+
+    async def follow(self, stream: AsyncIterable[object], take: Callable[[Mapping[str, object]], str]) -> None:
+        """Pass on each event of an SDK's stream as an untrusted JSON object; `take` returns the text that it brought.
+
+        Raises:
+            ModelRejected: see `add`.
+        """
+        async for event in stream:
+            # Built without validation: what the server sent decides what it is, not the annotation.
+            if isinstance(event, BaseModel):
+                self.add(take(cast("Mapping[str, object]", event.model_dump(mode="json", warnings=False))))
 
 
 @asynccontextmanager
