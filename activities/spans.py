@@ -7,7 +7,6 @@ Without a tracer provider, which `workers.telemetry` sets up, nothing happens he
 Names: https://opentelemetry.io/docs/specs/semconv/gen-ai/, and `countersign.*` for what they have no word for.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ from contracts.check import RunCheck
 from contracts.model import ModelChoice, ModelReply
 from contracts.outcome import Outcome, RunReport
 from contracts.run_activities import CloseRun
+from contracts.trace import trace_of
 from contracts.turn import CallModel
 
 __all__ = ["PLANNED", "run_ended", "said_by_model", "silent_model", "tool_visited"]
@@ -123,9 +123,8 @@ def _told(
 
 def _of(request: CallModel | RunCheck | ExecuteTool | CloseRun) -> SpanContext:
     """The run's trace, and the span that all others lie in."""
-    seed = hashlib.sha256(f"{request.tenant}/{request.run_id}".encode()).digest()
-    sampled = TraceFlags(TraceFlags.SAMPLED)
-    return SpanContext(int.from_bytes(seed[:16]), int.from_bytes(seed[16:24]), is_remote=True, trace_flags=sampled)
+    run, sampled = trace_of(request.tenant, request.run_id), TraceFlags(TraceFlags.SAMPLED)
+    return SpanContext(run.trace_id, run.span_id, is_remote=True, trace_flags=sampled)
 
 
 def _of_model(request: CallModel | RunCheck, agent: PinnedAgent, choice: ModelChoice) -> dict[str, AttributeValue]:

@@ -120,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
         live=LiveDesk(database, desk),
         reviews_file=settings.reviews_file,
         standing_file=settings.standing_file,
+        is_traced=settings.otlp_endpoint is not None,
     )
 
     @asynccontextmanager

@@ -11,16 +11,19 @@ from starlette.responses import RedirectResponse, Response
 
 from approvals.operate import Given, NoSuchRun, NotGiven, give
 from approvals.roles import PageNeeds, PostNeeds
+from approvals.run_view import RunHead, run_view
 from approvals.services import Services, services_of
 from approvals.visitors import Visitor
 from approvals.wire import GiveOrder
-from approvals.words import ORDER_REFUSALS, amount, at, duration
+from approvals.words import ORDER_REFUSALS, REFUSALS, amount, at, duration
 from contracts.outcome import RunReport
+from contracts.trace import trace_of
 from store.attention import people_seconds
 from store.commands import commands_of
-from store.decoy_runs import run_of_decoy
+from store.decoy_runs import facts_of_decoy, run_of_decoy
 from store.packet_ratings import ratings_of
 from store.pauses import halted_by, open_pause
+from store.run_facts import facts_of_run
 from store.run_reads import log_read, reads_of
 from store.runs import load_run
 from store.standing import uses_in_run
@@ -69,10 +72,11 @@ async def post_order(
 
 async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: str = "", status: int = 200) -> Response:
     session = visitor.session
-    run = await load_run(services.database, visitor.tenant, run_id)
+    real = await load_run(services.database, visitor.tenant, run_id)
     async with services.database.tenant(visitor.tenant) as cursor:
-        run = run or await run_of_decoy(cursor, visitor.tenant, run_id)
-        if run is None:
+        run = real or await run_of_decoy(cursor, visitor.tenant, run_id)
+        facts = await (facts_of_run if real else facts_of_decoy)(cursor, visitor.tenant, run_id)
+        if run is None or facts is None:
             raise HTTPException(404)
         pause = await open_pause(cursor, visitor.tenant, run_id)
         held = await halted_by(cursor, visitor.tenant, run_id, str(run["agent"]), pause.tool if pause else "")
@@ -90,6 +94,9 @@ async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: s
     values = {
         "visitor": visitor,
         "run": run,
+        "view": run_view(RunHead.model_validate({name: run[name] for name in RunHead.model_fields}), facts),
+        "facts": facts,
+        "trace_id": trace_of(visitor.tenant, run_id).name if services.is_traced else "",
         "packet": packet,
         "ratings": ratings,
         "standing": standing,
@@ -103,6 +110,7 @@ async def _page(services: Services, visitor: Visitor, run_id: str, *, problem: s
         "undone": [(order, order.read_plan) for order in orders],
         "reads": reads,
         "refusals": ORDER_REFUSALS,
+        "vote_refusals": REFUSALS,
         "may_stop": "kill" in session.roles and run["closed_at"] is None,
         "problem": problem,
         "nonce": secrets.token_hex(8),

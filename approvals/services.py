@@ -47,6 +47,8 @@ class Services(DecidingServices):
     """Read anew by each page that needs it."""
     standing_file: Path
     """The same."""
+    is_traced: bool
+    """Whether a collector is told of runs."""
 
 
 async def services_of(request: Request) -> Services:

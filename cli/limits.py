@@ -9,8 +9,8 @@ import typer
 from pydantic import Field
 from rich.text import Text
 
+from approvals.run_limits import RunLimit, limits_of_run
 from approvals.words import amount, at, duration
-from cli.limits_of_run import RunLimit, limits_of_run
 from cli.output import CliError, Exit, JsonOption, print_json, print_table, say
 from cli.run_source import find_run, open_store, tenants_of
 from contracts.base import Record

@@ -122,7 +122,10 @@ async def may_plant(cursor: Cursor, tenant: str, most: dict[str, int]) -> dict[s
 async def recent_requests(
     cursor: Cursor, tenant: str, groups: Sequence[str], *, tool: str | None = None
 ) -> list[StoredRequest]:
-    """Decided requests of the last weeks whose deciders are all among these groups: what decoys are made from."""
+    """Decided requests of the last weeks whose deciders are all among these groups: what decoys are made from.
+
+    Of runs that had written nothing before: a write has a page of its own, which a test request has none of.
+    """
     await cursor.execute(
         """select request_id from approval_requests r
            where tenant = %(tenant)s and state <> 'open' and call >= 0 and opened_at > now() - %(age)s
@@ -130,6 +133,8 @@ async def recent_requests(
                and not exists (select from decoys d where d.tenant = r.tenant and d.request_id = r.request_id)
                and not exists (select from jsonb_array_elements(r.requirement::jsonb -> 'needs') need
                    where need ->> 'group' <> all(%(groups)s))
+               and not exists (select from effects e where e.tenant = r.tenant and e.run_id = r.run_id
+                   and (e.step, e.call) < (r.step, r.call))
            order by opened_at desc, request_id limit %(limit)s""",
         {"tenant": tenant, "age": _SOURCE_AGE, "tool": tool, "groups": list(groups), "limit": _SOURCES},
     )

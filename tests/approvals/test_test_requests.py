@@ -148,7 +148,7 @@ async def test_until_it_is_decided_nothing_tells_it_from_a_real_one(office: Offi
         assert [page.count("<section") for page in pages] == [pages[0].count("<section")] * 2
         assert "test request" not in "".join(pages).lower()
         run = await client.get(f"/runs/{decoy.run_id}")
-        assert (run.status_code, "under way" in run.text) == (200, True)
+        assert (run.status_code, "Waits for people" in run.text) == (200, True)
         token = (
             await client.post("/api/sign-in", json={"tenant": TENANT, "username": "lena", "password": PASSWORD})
         ).json()["token"]

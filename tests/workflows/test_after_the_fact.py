@@ -183,6 +183,11 @@ def shape(page: str) -> list[str]:
     )
 
 
+def figures(page: str) -> list[str]:
+    """What a run has used, as its page says it."""
+    return re.findall(r'<dd class="num"><strong>(.*?)</strong>', page)
+
+
 @pytest.mark.req("A11")
 async def test_whatever_an_approver_opens_looks_as_behind_a_real_request(watched: Installation) -> None:
     real = await watched.start({"ticket_id": ONE_LEAD})
@@ -201,6 +206,7 @@ async def test_whatever_an_approver_opens_looks_as_behind_a_real_request(watched
             answers = [await client.get(path.format(one)) for one in (waiting, test)]
             assert [answer.status_code for answer in answers] == [200, 200], path
             assert shape(answers[0].text) == shape(answers[1].text), path
+            assert figures(answers[0].text) == figures(answers[1].text), path
             assert not {waiting.request_id, waiting.run_id} & set(
                 re.findall(r"(?:apr|run)-[a-z2-7]{26}", answers[1].text)
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.limits_of_run import limits_of_run
+from approvals.run_limits import limits_of_run
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.vote import Verdict, VoteAccepted
 from store.limits import day_usage, list_breakers, run_usage

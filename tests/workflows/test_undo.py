@@ -20,6 +20,7 @@ from incidents.replay import Same, replay
 from incidents.tell import tell
 from store.accounts import NewAccount, add_account
 from store.effects import list_effects
+from store.run_facts import facts_of_run
 from store.runs import load_run
 from store.undo import NewOrder, UndoOrder, find_order, order_undo
 from tests.conftest import DatabaseAddresses
@@ -115,6 +116,9 @@ async def test_a_refund_and_a_ticket_are_taken_back_in_reverse_order(installatio
     )  # fmt: skip
     assert {item.verdict for item in (await plan_for(installation, handle.id)).items} == {"undone"}
     assert order.plan_digest
+    async with installation.db.tenant(TENANT) as cursor:
+        told = await facts_of_run(cursor, TENANT, handle.id)
+    assert {(deed.undone_by, deed.undone) for deed in told.deeds} == {(undo.id, EffectState.SUCCEEDED)}
     assert json.loads(order.plan)["of_run"] == handle.id
 
 

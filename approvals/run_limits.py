@@ -1,13 +1,13 @@
 """What a run used of its own limits."""
 
-from contracts.agent import PinnedAgent
+from contracts.agent import RunLimits
 from contracts.base import Record
 from policy.limits import ceilings
 from store.database import Database
 from store.limits import RunUsage, run_usage
 from store.runs import load_definition
 
-__all__ = ["RunLimit", "limits_of_run"]
+__all__ = ["RunLimit", "changes_in_words", "limits_of_run", "run_limits"]
 
 
 class RunLimit(Record):
@@ -31,11 +31,12 @@ async def limits_of_run(store: Database, tenant: str, run_id: str) -> tuple[list
     agent = None if usage is None else await load_definition(store, tenant, usage.definition)
     if usage is None or agent is None:
         return None
-    return _limits(usage, agent), _words(usage)
+    return run_limits(usage, agent.limits), changes_in_words(usage)
 
 
-def _limits(usage: RunUsage, agent: PinnedAgent) -> list[RunLimit]:
-    at_first = ceilings(agent.limits)
+def run_limits(usage: RunUsage, pinned: RunLimits) -> list[RunLimit]:
+    """Each limit with what is used of it."""
+    at_first = ceilings(pinned)
     return [
         _limit("tokens", usage, at_first.tokens, usage.tokens_used, usage.tokens_reserved),
         _limit("usd", usage, at_first.micros, usage.micros_used, usage.micros_reserved),
@@ -51,7 +52,8 @@ def _limit(name: str, usage: RunUsage, pinned: int, used: int, held: int = 0) ->
     return RunLimit(limit=name, used=used, held=held, left=max(cap - used - held, 0), cap=cap, changed=changed)
 
 
-def _words(usage: RunUsage) -> list[str]:
+def changes_in_words(usage: RunUsage) -> list[str]:
+    """Why the limits are not as they were pinned."""
     found: list[str] = []
     doubts = usage.limit_changes.get("doubts", 0)
     if doubts:
