@@ -34,11 +34,23 @@ _EMAIL = re.compile(
 _PHONE = re.compile(r"(?:\+|(?<!\d)\(?0)[\d\s()./-]{5,28}\d")
 """Begins with a sign or a zero: else any number of the right length would be a phone number in some country."""
 _PHONE_TRIES = 20
+_DAY = "(?:0?[1-9]|[12][0-9]|3[01])"
+_NO_PHONE = re.compile(
+    rf"(?<!\d)(?:{_DAY}([./-]){_DAY}\1(?:19|20)\d\d|(?:19|20)\d\d-\d\d-\d\d|\d\d?:\d\d:\d\d[.,]\d{{1,9}})(?!\d)"
+    r"|(?<![\d.])(?:0|[1-9]\d*)\.\d{7,}(?!\.?\d)"
+)
+"""Dates, parts of seconds, fractions: one in five of `08.09.2029` would be somebody's phone number."""
+_MIXED = re.compile(r"\d[A-Za-z]+\d")
+"""In a word: a reference such as RF-99503e0349397a30. One in ninety holds the digits of somebody's phone."""
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_ADDRESS = re.compile(rf"(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\d)")
+"""Of a machine: one in two hundred would be a national number."""
 _IDENTIFIER = re.compile(
     r"(?i)(?<![A-Z0-9])(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}|[0-9A-F]{32}|[0-9A-F]{40}|[0-9A-F]{64})(?![A-Z0-9])"
 )
 """A UUID or a digest: one in thirty holds the digits of somebody's phone, one in three thousand those of a card."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
+_WORD_MAX = 64
 _CARD_LENGTHS: Sequence[tuple[re.Pattern[str], frozenset[int]]] = (
     (re.compile(r"4"), frozenset({13, 16, 19})),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), frozenset({16})),
@@ -120,6 +132,7 @@ class Detectors:
 
     def _plain_spans(self, text: str) -> Iterator[tuple[Sensitive, int, int, str]]:
         ids = [match.span() for match in _IDENTIFIER.finditer(text) if not match.group().replace("-", "").isdigit()]
+        ids += [match.span() for match in _ADDRESS.finditer(text)]
         for kind, start, end, value in self._everything(text):
             if kind not in _NUMBERS or not any(first <= start and end <= last for first, last in ids):
                 yield kind, start, end, value
@@ -137,12 +150,14 @@ class Detectors:
             yield from self._phrases(text)
 
     def _phones(self, text: str) -> Iterator[tuple[int, int, str]]:
+        text = _NO_PHONE.sub(lambda other: "|" * len(other.group()), text)
         for part in _PHONE.finditer(text):
             for region in self._regions or (None,):
                 found = phonenumbers.PhoneNumberMatcher(part.group(), region, phonenumbers.Leniency.VALID, _PHONE_TRIES)
                 for match in found:
-                    value = phonenumbers.format_number(match.number, phonenumbers.PhoneNumberFormat.E164)
-                    yield part.start() + match.start, part.start() + match.end, value
+                    start, end = part.start() + match.start, part.start() + match.end
+                    if not _MIXED.search(_with_its_words(text, start, end)):
+                        yield start, end, phonenumbers.format_number(match.number, phonenumbers.PhoneNumberFormat.E164)
 
     def _national(self, text: str) -> Iterator[tuple[int, int, str]]:
         if not self._ids:
@@ -175,6 +190,16 @@ class Detectors:
                 end = min(squeezed[at + len(phrase) - 1][0] + 1, len(text))
                 yield Sensitive.FILTERED, min(squeezed[at][0], len(text)), end, phrase
                 at = line.find(phrase, at + len(phrase))
+
+
+def _with_its_words(text: str, start: int, end: int) -> str:
+    """A span with the rest, within bounds, of the words in which it begins and ends."""
+    first, last = start, end
+    while text[start].isalnum() and first > max(start - _WORD_MAX, 0) and text[first - 1].isalnum():
+        first -= 1
+    while last < min(end + _WORD_MAX, len(text)) and text[last].isalnum():
+        last += 1
+    return text[first:last]
 
 
 def _strong_spans(text: str) -> Iterator[tuple[Sensitive, int, int, str]]:

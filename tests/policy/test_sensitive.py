@@ -114,6 +114,33 @@ def test_the_digits_of_an_identifier_are_nobody_s_number() -> None:
     assert kinds(f"Order {UUID[:-1]} and {IN_DIGEST}0") == {"phone", "payment_card"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You paid on 08.09.2029, on 9/8/2029 or on 2029-09-08 at 10:30",
+        "on 12.08.2025 07:30:29, in the log 2024-08-03T08:50:05.833792+00:00",
+        "RF-99503e0349397a30",
+        "RE-c0475048c2abb4cf and c784ddc1f603023e0260996d of R1AQQ6Q0454928HXRT70BYWWWF",
+        "00-7152c1929182c0643fdb039753617461-9aa9def05fab0309018201-01",
+        "200.43.130.234 asks 0.218.133.117",
+        "0.608113225872046",
+    ],
+)
+def test_what_has_another_form_is_nobody_s_number(text: str) -> None:
+    assert kinds(text) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tel030901820", "on 08.09.2029 030 901820", "030901820x", "08.09.2029: +49 30 901820", "a1 030 901820 b2",
+        "0171.2345678",
+    ],
+)  # fmt: skip
+def test_a_phone_number_is_found_beside_it(text: str) -> None:
+    assert kinds(text) == {"phone"}
+
+
 def test_what_is_not_a_number_is_found_in_an_identifier() -> None:
     account = "DE89370400440532013000"
     assert kinds(account.ljust(32, "a")) == {"iban"}
