@@ -14,6 +14,7 @@ from approvals.sign_in import TOO_MANY, address_of
 from approvals.visitors import Visitor
 from approvals.words import at, duration
 from policy.votes import SIGN_IN_TIER_4_S
+from store.accounts import LOCAL_ISSUER
 from store.device_sign_ins import AskedSignIn, answer_sign_in, may_try
 from store.sessions import IDLE, end_all_sessions, end_one_session, list_sessions
 
@@ -66,7 +67,8 @@ async def sessions_page(services: Parts, visitor: Reader) -> Response:
     """Where one is signed in."""
     async with services.database.tenant(visitor.tenant) as cursor:
         found = await list_sessions(cursor, visitor.session, visitor.token_hash)
-    values = {"visitor": visitor, "sessions": found, "meanings": MEANINGS, "at": at}
+    is_local = visitor.session.issuer == LOCAL_ISSUER
+    values = {"visitor": visitor, "sessions": found, "meanings": MEANINGS, "is_local": is_local, "at": at}
     return services.assets.page("sessions.html", values)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from approvals.browsers import browser_of
 from approvals.forms import safe_next
 from approvals.oidc import Identity, OidcError
 from approvals.passkey_proofs import MAX_POSTED
@@ -79,7 +80,7 @@ async def sign_in(
         return _page(services, values, 429 if account == TOO_MANY else 401)
     await _end(services, services.desk.token_of(request))
     response = RedirectResponse(safe_next(after), 303)
-    services.desk.give(response, await services.desk.start(account, Begun(address=address_of(request))))
+    services.desk.give(response, await services.desk.start(account, _begun(request)))
     return response
 
 
@@ -98,8 +99,7 @@ async def sign_in_with_passkey(
     await _end(services, services.desk.token_of(request))
     response = RedirectResponse(safe_next(after), 303)
     services.desk.drop(response)
-    begun = Begun(address=address, multi_factor=True)
-    services.desk.give(response, await services.desk.start(account, begun))
+    services.desk.give(response, await services.desk.start(account, _begun(request, multi_factor=True)))
     return response
 
 
@@ -134,9 +134,16 @@ async def finish_elsewhere(services: Parts, request: Request) -> Response:
     response = RedirectResponse(safe_next(found.next), 303)
     services.desk.drop(response)
     at = datetime.fromtimestamp(found.authenticated_at, UTC)
-    begun = Begun(address=address_of(request), multi_factor=found.multi_factor, authenticated_at=at)
+    begun = _begun(request, multi_factor=found.multi_factor, authenticated_at=at)
     services.desk.give(response, await services.desk.start(account, begun))
     return response
+
+
+def _begun(request: Request, *, multi_factor: bool = False, authenticated_at: datetime | None = None) -> Begun:
+    browser = browser_of(request.headers.get("user-agent", ""))
+    return Begun(
+        address=address_of(request), browser=browser, multi_factor=multi_factor, authenticated_at=authenticated_at
+    )
 
 
 async def _account_of(services: Services, found: Identity) -> Account | None:

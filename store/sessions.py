@@ -68,6 +68,8 @@ class Begun(Record):
 
     address: str = ""
     """Network address of whoever begins it."""
+    browser: str = ""
+    """What a browser says that it is, in words of ours."""
     front_end: str = ""
     """What a program calls itself; empty of a browser."""
     scopes: tuple[str, ...] | None = None
@@ -86,7 +88,9 @@ class ListedSession(Record):
     session_id: str
     front_end: str
     address: str
+    browser: str
     scopes: tuple[str, ...] | None
+    multi_factor: bool
     started_at: datetime
     last_used_at: datetime
     """To a minute."""
@@ -114,8 +118,8 @@ async def add_session(
     )
     await cursor.execute(
         """insert into sessions (tenant, token_hash, username, csrf_hash, multi_factor, authenticated_at, expires_at,
-               front_end, address, scopes)
-           values (%s, %s, %s, %s, %s, least(coalesce(%s, now()), now()), least(now() + %s, %s), %s, %s, %s)""",
+               front_end, address, browser, scopes)
+           values (%s, %s, %s, %s, %s, least(coalesce(%s, now()), now()), least(now() + %s, %s), %s, %s, %s, %s)""",
         (
             tenant,
             token_hash,
@@ -127,6 +131,7 @@ async def add_session(
             begun.ends_at,
             begun.front_end,
             begun.address,
+            begun.browser,
             None if begun.scopes is None else list(begun.scopes),
         ),
     )
@@ -162,7 +167,8 @@ async def end_session(cursor: AsyncCursor[DictRow], tenant: str, token_hash: byt
 async def list_sessions(cursor: AsyncCursor[DictRow], mine: StoredSession, this: bytes) -> tuple[ListedSession, ...]:
     """The live sessions of one's account, the one used last first. `this`: hash of the token that asks."""
     await cursor.execute(
-        """select token_hash, front_end, address, scopes, started_at, last_seen_at as last_used_at, expires_at
+        """select token_hash, front_end, address, browser, scopes, multi_factor, started_at,
+               last_seen_at as last_used_at, expires_at
            from sessions where tenant = %s and username = %s and expires_at > now() and last_seen_at > now() - %s
            order by last_seen_at desc, token_hash limit %s""",
         (mine.tenant, mine.username, IDLE, MAX_SESSIONS),

@@ -75,6 +75,8 @@ class Session(Table, table=True):
     """What a program that is no browser calls itself; its token opens no page."""
     address: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     """Network address from which it was begun."""
+    browser: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    """What a browser says that it is, in words of ours; the header itself is not kept."""
     scopes: list[str] | None = Field(default=None, sa_column=Column(ARRAY(TEXT), nullable=True))
     """Roles that it may use of its account's; null: all."""
 

@@ -746,6 +746,7 @@ CREATE TABLE sessions (
     started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     front_end VARCHAR DEFAULT '' NOT NULL,
     address VARCHAR DEFAULT '' NOT NULL,
+    browser VARCHAR DEFAULT '' NOT NULL,
     scopes TEXT[],
     PRIMARY KEY (tenant, token_hash)
 );

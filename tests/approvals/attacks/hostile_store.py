@@ -137,6 +137,11 @@ def _people() -> list[tuple[str, Mapping[str, object]]]:
              "front_end": NAME, "address": NAME, "scopes": ["view"]},
         ),
         (
+            "sessions",
+            {"token_hash": b"2", "username": "root", "csrf_hash": b"1", "expires_at": now + timedelta(hours=1),
+             "address": NAME, "browser": NAME},
+        ),
+        (
             "passkeys",
             {"passkey_id": "psk-" + "p" * 26, "username": "root", "name": NAME[:60], "credential_id": b"1",
              "public_key": b"1", "rp_id": NAME, "aaguid": P, "synced": True, "sign_count": 0},
