@@ -23,11 +23,12 @@ from store.votes import StoredVote
 from tests.crashes.holds import Holds
 from tests.crashes.points import Kind
 from tests.crashes.victims import Victim
-from tests.examples.server import ROOT, Server, free_port
+from tests.examples.server import ROOT, Server
 from tests.installation import Installation, installed, write_key
 from workers.embedded.component import Component
 from workers.embedded.database import create_application_database
 from workers.embedded.namespace import set_up_namespace
+from workers.embedded.ports import some_free
 from workers.embedded.postgres import DATABASE, LOGIN, PostgresServer
 from workers.embedded.probe import HttpProbe
 from workers.embedded.temporal import temporal_component
@@ -113,7 +114,7 @@ class CrashStack:
 
     def another_worker(self) -> Victim:
         """A second worker process on the same task queue."""
-        return Victim(worker_component(self.installation, "worker-2", free_port()), self.worker.log.parent)
+        return Victim(worker_component(self.installation, "worker-2", some_free()), self.worker.log.parent)
 
     async def end_of(self, run: Run) -> RunReport:
         """The run's report, once it has ended."""
@@ -145,7 +146,7 @@ async def crash_stack(folder: Path) -> AsyncGenerator[CrashStack]:
         folder: its path must be short: the socket of Postgres lies below it.
     """
     server = PostgresServer.at(folder / "postgres", POSTGRES_OPTIONS)
-    port = free_port()
+    port = some_free()
     postgres = Victim(server.component(lambda _text: None), folder)
     temporal = Victim(temporal_component(file=folder / "temporal.db", port=port), folder)
     private, public = write_key(folder / "keys", "credential")
@@ -162,7 +163,7 @@ async def crash_stack(folder: Path) -> AsyncGenerator[CrashStack]:
         await set_up_namespace(temporal.component.address, "default")
         async with installed(
             folder, server.url(DATABASE, LOGIN), temporal.component.address, backoffice, private, worker=False,
-            worker_port=free_port(), limits_file=_limits(folder / "limits.yaml"),
+            worker_port=some_free(), limits_file=_limits(folder / "limits.yaml"),
         ) as made:  # fmt: skip
             holds = Holds(server.url(DATABASE))
             holds.install()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from typing import Any, Self
 
 import httpx
 
+from workers.embedded.ports import some_free
+
 ROOT = Path(__file__).parents[2]
 ADMIN_TOKEN = "admin-token-of-the-tests"
 START_TIMEOUT_S = 30.0
@@ -19,19 +20,12 @@ CALL_TIMEOUT_S = 15.0
 POLL_S = 0.02
 
 
-def free_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """``python -m examples.backoffice`` with its own database file and port."""
 
     def __init__(self, folder: Path, jwks: str, **environment: str) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = some_free()
         self.url = f"http://127.0.0.1:{self.port}"
         # One client for all calls: each new one reads every certificate of the machine first.
         # It closes idle connections after five seconds, and must not do so under a call.

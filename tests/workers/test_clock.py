@@ -12,8 +12,9 @@ import pytest
 from contracts.outcome import Outcome
 from settings.environment import child_environment, plain_names
 from tests.conftest import DatabaseAddresses
-from tests.examples.server import ROOT, Server, free_port
+from tests.examples.server import ROOT, Server
 from tests.installation import Installation, installed
+from workers.embedded.ports import some_free
 from workers.run_worker import run_worker
 
 pytestmark = [pytest.mark.req("P2", "D1"), pytest.mark.timeout(120)]
@@ -38,7 +39,7 @@ class WrongClock:
 
     async def start(self, wrong_by_s: float) -> asyncio.subprocess.Process:
         self.file.write_text(str(wrong_by_s))
-        settings = self.office.settings.model_copy(update={"worker_port": free_port()})
+        settings = self.office.settings.model_copy(update={"worker_port": some_free()})
         names = (*plain_names(), "database_url", "credential_key_file")
         return await asyncio.create_subprocess_exec(
             sys.executable, "-c", PROGRAM, str(self.file), cwd=ROOT, env=child_environment(settings, names),

@@ -17,8 +17,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from contracts.outcome import Outcome
 from settings.environment import child_environment, plain_names
 from tests.conftest import DatabaseAddresses
-from tests.examples.server import ROOT, Server, free_port
+from tests.examples.server import ROOT, Server
 from tests.installation import Installation, installed
+from workers.embedded.ports import some_free
 
 pytestmark = [pytest.mark.req("O1"), pytest.mark.timeout(120)]
 
@@ -99,7 +100,7 @@ async def office(
 @asynccontextmanager
 async def worker_that_tells(office: Installation, endpoint: str) -> AsyncGenerator[None]:
     """A worker of its own process, ended politely."""
-    settings = office.settings.model_copy(update={"worker_port": free_port(), "otlp_endpoint": endpoint})
+    settings = office.settings.model_copy(update={"worker_port": some_free(), "otlp_endpoint": endpoint})
     names = (*plain_names(), "database_url", "credential_key_file")
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "workers.worker", cwd=ROOT, env=child_environment(settings, names),
@@ -161,6 +162,6 @@ async def test_each_run_is_one_trace_that_names_what_was_done_and_quotes_nothing
 
 @pytest.mark.long
 async def test_a_collector_that_is_gone_holds_nothing_up(office: Installation) -> None:
-    async with worker_that_tells(office, f"http://127.0.0.1:{free_port()}"):
+    async with worker_that_tells(office, f"http://127.0.0.1:{some_free()}"):
         report = await (await office.start({"ticket_id": SMALL})).result()
     assert report.outcome is Outcome.COMPLETED

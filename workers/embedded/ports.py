@@ -33,7 +33,16 @@ def next_free(port: int, host: str = "127.0.0.1", *, taken: Collection[int] = ()
 
 
 def some_free(host: str = "127.0.0.1") -> int:
-    """Any free port, chosen by the system."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """Any free port, chosen by the system, and chosen for nobody else within the next minute.
+
+    A connection that was closed holds it for that time (TIME_WAIT): only who asks for this very port gets it, as
+    servers do, which set SO_REUSEADDR. Else two that look for one at once would now and then find the same.
+    """
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, 0))
+        listening.listen(1)
+        port = int(listening.getsockname()[1])
+        with socket.create_connection((host, port)):
+            listening.accept()[0].close()  # first: who closes first waits
+    return port

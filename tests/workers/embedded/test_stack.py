@@ -184,6 +184,7 @@ def test_a_stack_whose_folder_was_moved_away_leaves_the_next_ones_alone(
 def test_a_taken_port_is_replaced_and_said(place: Path) -> None:
     wanted = load_settings().web_port
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # see `some_free`
         other.bind(("127.0.0.1", wanted))
         other.listen()
         stack = RunningStack()
