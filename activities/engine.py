@@ -12,6 +12,7 @@ from activities.bundles import Bundles
 from activities.calendars import Calendars
 from activities.credentials import Issuers
 from activities.limits import LimitsBook
+from activities.models.prices import ensure_priced
 from activities.notify import Notifier
 from activities.outgoing import OutgoingRules
 from activities.registry import Registry
@@ -66,10 +67,13 @@ class Engine:
 
         Raises:
             AgentRefused: see `Registry.pin`.
+            UnpricedModel: a run with it would stop half-way, at its first question to that model.
         """
         now = (models, vote_keys)
         known = self._pins.get(name)
         if known is None or known[0] != now:
+            for choice in models.values():
+                ensure_priced(choice)
             known = self._pins[name] = (now, PinnedDefinition(self.registry.pin(name, models, vote_keys)))
         return known[1]
 

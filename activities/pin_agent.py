@@ -6,6 +6,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine
 from activities.models.model_map import ModelMapError, resolve
+from activities.models.prices import UnpricedModel
 from activities.registry import AgentRefused
 from activities.transcript import event_message, message_row
 from activities.undo import pin_undo
@@ -87,7 +88,7 @@ def _pin(engine: Engine, request: RunRequest, vote_keys: dict[str, str]) -> Pinn
         if not vote_keys:
             raise ApplicationError("no vote key is published yet: start the approvals process", type=STORE_DOWN)
         return engine.pin(request.agent, models, vote_keys)
-    except (AgentRefused, ModelMapError, ValueError) as error:
+    except (AgentRefused, ModelMapError, UnpricedModel, ValueError) as error:
         _refuse(str(error), error)
 
 

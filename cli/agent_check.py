@@ -49,7 +49,7 @@ def check_agents(settings: Settings, *, owners: bool = False) -> dict[str, list[
     ladder, tiers = load_ladder(settings.ladder_file), tiers_of(settings.tiers_file.read_text("utf-8"))
     agents = list(read_agents(settings.agents_dir, ladder))
     for agent in agents:
-        _models(agent, models)
+        _models(agent, models, settings)
         _runbook(agent)
         _policy(agent, ladder, tiers)
         for tool in agent.tools.values():
@@ -65,13 +65,22 @@ def check_agents(settings: Settings, *, owners: bool = False) -> dict[str, list[
     }
 
 
-def _models(agent: AgentFolder, models: Sequence[str]) -> None:
+def _models(agent: AgentFolder, models: Sequence[str], settings: Settings) -> None:
+    from activities.models.vetting import faults_of  # noqa: PLC0415 - a price list, which other commands need not load
+
+    seen: set[str] = set()
     for role, name in (agent.file.models if agent.file else {}).items():
+        line = agent.yaml.line("models", role)
+        if name in models and name not in seen:
+            seen.add(name)
+            for fault in faults_of(name, settings):
+                severity = "error" if fault.rule == "model-unpriced" else "warning"
+                agent.report("agent.yaml", line, fault.rule, fault.message, fault.advice, severity=severity)
         if name not in models:
             near = difflib.get_close_matches(name, models, n=1)
             advice = f"{f'Did you mean `{near[0]}`? ' if near else ''}The map has: {', '.join(models)}."
             message = f"`{name}` (for `{role}`) is not in the model map"
-            agent.report("agent.yaml", agent.yaml.line("models", role), "model-unknown", message, advice)
+            agent.report("agent.yaml", line, "model-unknown", message, advice)
 
 
 def _runbook(agent: AgentFolder) -> None:

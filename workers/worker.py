@@ -19,6 +19,8 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 from activities.engine import Engine
+from activities.models.model_map import ModelMapError
+from activities.models.vetting import faults_in_use
 from policy.bundle import BundleError
 from settings import Settings, SettingsError, get_settings
 from settings.serving import serving
@@ -69,8 +71,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with _runtime(settings) as runtime, open_engine(settings) as engine:
         client = await connect(settings, runtime)
-        for name, findings in engine.registry.broken.items():
-            _logger.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
+        _say_what_is_wrong(engine)
         dispatch = Database(settings.database_address(), role=settings.dispatch_role, max_connections=1)
         identity = IdentityNews(engine.db, dispatch, engine.credentials.own, settings.services)
         app = Starlette(routes=[*_health_routes(engine, client), *news_routes(identity)])
@@ -93,6 +94,18 @@ async def serve(settings: Settings) -> None:
             await page
         if watch.done() and not watch.cancelled():
             watch.result()
+
+
+def _say_what_is_wrong(engine: Engine) -> None:
+    """Agents that cannot run, and models that cannot be paid for or may change unseen: one of either stops no other."""
+    for name, findings in engine.registry.broken.items():
+        _logger.warning("agent %s cannot run: %s", name, findings[0].in_words() if findings else "")
+    named = {name for agent in engine.registry.agents.values() for name in agent.file.models.values()}
+    try:
+        for fault in faults_in_use(sorted(named), engine.settings):
+            _logger.warning("model %s. %s", fault.message, fault.advice)
+    except ModelMapError as error:
+        _logger.warning("%s", error)
 
 
 @asynccontextmanager

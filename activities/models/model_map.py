@@ -13,7 +13,7 @@ from contracts.model import ModelChoice, Provider
 from settings import Settings
 from settings.providers import choose_provider
 
-__all__ = ["ModelMapError", "is_pinned_version", "load_model_map", "provider_in_use", "resolve"]
+__all__ = ["ModelMapError", "entries_of", "is_pinned_version", "load_model_map", "provider_in_use", "resolve"]
 
 _File = TypeAdapter(dict[str, dict[Provider, JsonObject]])
 _DATED = re.compile(r"-(20\d\d-\d\d-\d\d|20\d{6})$")
@@ -32,16 +32,23 @@ def resolve(names: Iterable[str], settings: Settings) -> dict[str, ModelChoice]:
         ModelMapError: a name that the map does not have, for this provider, or a map that is wrong.
     """
     provider = provider_in_use(settings)
-    path = settings.models_file
-    models = load_model_map(path)
     chosen: dict[str, ModelChoice] = {}
     for name in names:
-        if name not in models:
-            raise ModelMapError(f"{path.name} has no model {name!r}. It has {', '.join(models)}; use one or add it.")
-        if provider not in models[name]:
-            raise ModelMapError(f"{path.name} has no {provider} entry for {name!r}. Add one or set model_provider.")
-        chosen[name] = _placed(models[name][provider], settings)
+        entries = _entries(name, settings)
+        if provider not in entries:
+            file = settings.models_file.name
+            raise ModelMapError(f"{file} has no {provider} entry for {name!r}. Add one or set model_provider.")
+        chosen[name] = _placed(entries[provider], settings)
     return chosen
+
+
+def entries_of(name: str, settings: Settings) -> list[ModelChoice]:
+    """What a name stands for at each provider that the map has for it.
+
+    Raises:
+        ModelMapError: a name that the map does not have, or a map that is wrong.
+    """
+    return [_placed(choice, settings) for choice in _entries(name, settings).values()]
 
 
 def provider_in_use(settings: Settings) -> Provider:
@@ -98,6 +105,14 @@ def _load(path: Path, _mtime_ns: int) -> dict[str, dict[Provider, ModelChoice]]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ModelMapError(f"{path}: {place}: {first['msg']}") from None
+
+
+def _entries(name: str, settings: Settings) -> dict[Provider, ModelChoice]:
+    models = load_model_map(settings.models_file)
+    if name not in models:
+        known = ", ".join(models)
+        raise ModelMapError(f"{settings.models_file.name} has no model {name!r}. It has {known}; use one or add it.")
+    return models[name]
 
 
 def _placed(choice: ModelChoice, settings: Settings) -> ModelChoice:

@@ -298,6 +298,26 @@ def test_a_risky_tool_without_a_permit_is_named_where_the_permit_is_missing(fold
     assert found["policy-no-permit"].severity == "error"
 
 
+@pytest.mark.req("B1", "B5")
+def test_models_without_a_price_or_a_version_are_named_whichever_provider_answers(folder: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models.yaml"
+    models.write_text(
+        "mid:\n  openai: {model: gpt-5.5}\n  anthropic: {model: claude-nobody-9-9}\n"
+        "  compatible: {model: mine}\n  scripted: {model: scripted, fixture: script.yaml}\n"
+    )
+    settings = Settings(agents_dir=folder.parent, models_file=models)
+    found = check_agents(settings)[NAME]
+    assert {(item.rule, item.severity) for item in found} == {("model-unpriced", "error"), ("model-alias", "warning")}
+    line = line_of("plan: mid", (folder / "agent.yaml").read_text())
+    assert {(item.file, item.line) for item in found} == {(f"agents/{NAME}/agent.yaml", line)}
+    said = {item.rule: item.message for item in found}
+    assert said["model-unpriced"].startswith("`mid` stands for claude-nobody-9-9 of anthropic, of which no price")
+    assert said["model-alias"].startswith("`mid` stands for gpt-5.5 of openai, an alias")
+    # Of a compatible server nobody knows what it asks, once it is known which it is.
+    known = settings.model_copy(update={"openai_base_url": "http://127.0.0.1:1/v1"})
+    assert sum("mine of compatible" in item.message for item in check_agents(known)[NAME]) == 1
+
+
 @pytest.mark.req("P11")
 def test_a_tier_below_what_the_rest_of_the_declaration_demands_is_said(folder: Path) -> None:
     path = folder / "tools.py"

@@ -17,7 +17,8 @@ Rows = list[dict[str, str]]
 
 
 def checks(output: str) -> dict[str, dict[str, str]]:
-    return {row["name"]: row for row in cast("Rows", json.loads(output))}
+    """By name; of several of one name the first."""
+    return {row["name"]: row for row in reversed(cast("Rows", json.loads(output)))}
 
 
 def test_status_without_a_stack_says_how_to_start_one() -> None:
@@ -63,6 +64,7 @@ def test_doctor_before_the_first_start_finds_no_error() -> None:
     assert found["database"]["outcome"] == "warning"
     assert "countersign up" in found["database"]["advice"]
     assert "scripted" in found["model"]["found"]
+    assert found["model map"]["found"] == "route, small, mid, large: each with a price and a version"
 
 
 def test_doctor_looks_into_the_servers(
@@ -92,16 +94,29 @@ def test_doctor_finds_what_is_wrong_and_says_what_to_do(
     monkeypatch.setenv("COUNTERSIGN_TEMPORAL_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("COUNTERSIGN_MODEL_PROVIDER", "anthropic")
     monkeypatch.setenv("COUNTERSIGN_WEP_PORT", "1")
+    models = tmp_path / "models.yaml"
+    models.write_text(
+        "mid: {anthropic: {model: claude-nobody-9-9}}\nsmall: {anthropic: {model: claude-haiku-4-5}}\n"
+        "other: {openai: {model: nobody}}\n"
+    )
+    monkeypatch.setenv("COUNTERSIGN_MODELS_FILE", str(models))
     make_keys(load_settings(), ["support-tickets"], print)
     load_settings().vote_key_file.chmod(0o644)
     done = countersign("doctor", "--json")
     found = checks(done.stdout)
     assert done.returncode == 1
     errors = {name for name, row in found.items() if row["outcome"] == "error"}
-    assert errors == {"database role", "migrations", "temporal", "model", "keys", "calendars"}
+    assert errors == {"database role", "migrations", "temporal", "model", "model map", "keys", "calendars"}
     asked = "the ladder asks no such group, only finance, support-leads"
     assert found["calendars"]["found"] == f"{calendars}:4: tenants.acme.groups.bookkeeping: {asked}"
     assert "COUNTERSIGN_WEP_PORT" in found["settings"]["found"]
+    mapped = [
+        (row["outcome"], row["found"].split(",")[0]) for row in json.loads(done.stdout) if row["name"] == "model map"
+    ]
+    assert mapped == [
+        ("error", "`mid` stands for claude-nobody-9-9 of anthropic"),
+        ("warning", "`small` stands for claude-haiku-4-5 of anthropic"),
+    ]
     assert all(row["advice"].endswith(".") for row in found.values() if row["outcome"] != "ok")
     assert countersign("doctor").stdout.count("\n") == len(json.loads(done.stdout)) + 1
 

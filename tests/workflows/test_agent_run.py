@@ -1,6 +1,7 @@
 """Whole runs on the real store, the real Temporal server and the real back office."""
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from contracts.call import EffectState
 from contracts.canonical import digest, run_id_for
 from contracts.command import CommandAccepted, EndRun
 from contracts.event import EventOrigin, RunRequest
+from contracts.model import ModelChoice, Provider
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.run_activities import CloseRun
 from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
+from settings import Settings
 from store.effects import list_effects
 from store.runs import load_run
 from tests.conftest import DatabaseAddresses
@@ -168,6 +171,19 @@ async def test_a_run_that_no_event_vouches_for_ends_before_it_begins(installatio
         AgentRun.run, request, id=run_id, task_queue=installation.settings.temporal_task_queue
     )
     assert ended(report) == (Outcome.FAILED_SAFE, OutcomeReason.NOT_ADMITTED)
+
+
+@pytest.mark.req("B1")
+async def test_a_run_with_a_model_that_nobody_can_price_ends_before_it_begins(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpriced(names: Iterable[str], _settings: Settings) -> dict[str, ModelChoice]:
+        return {name: ModelChoice(name=name, provider=Provider.OPENAI, model="nobody-1-2026-01-01") for name in names}
+
+    monkeypatch.setattr("activities.pin_agent.resolve", unpriced)
+    report = await (await installation.start({"ticket_id": SMALL})).result()
+    assert ended(report) == (Outcome.FAILED_SAFE, OutcomeReason.NOT_ADMITTED)
+    assert "no price is known for nobody-1-2026-01-01 of openai" in report.model_dump_json()
 
 
 @pytest.mark.req("T4")

@@ -51,7 +51,8 @@ class CheckResult(BaseModel):
 
 async def check_installation(settings: Settings) -> tuple[CheckResult, ...]:
     """Look at everything; nothing is changed."""
-    results = [*_programs(), *_configuration(settings), *_state_folder(settings), *_ports(settings), _model(settings)]
+    results = [*_programs(), *_configuration(settings), *_state_folder(settings), *_ports(settings)]
+    results += _model(settings)
     checks: tuple[Callable[[Settings], Awaitable[list[CheckResult]]], ...] = (_database, _temporal)
     for check in checks:
         results += await check(settings)
@@ -150,14 +151,40 @@ def _ports(settings: Settings) -> Iterator[CheckResult]:
     yield _ok("ports", ", ".join(str(getattr(settings, name)) for name in PORTS))
 
 
-def _model(settings: Settings) -> CheckResult:
+def _model(settings: Settings) -> Iterator[CheckResult]:
     choice = choose_provider(settings)
     found = f"{choice.provider}: {choice.reason}"
     if choice.missing:
-        return _error("model", found, choice.missing)
-    if choice.provider == "scripted":
-        return _warning("model", found, "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENAI_BASE_URL for a real model.")
-    return _ok("model", found)
+        yield _error("model", found, choice.missing)
+    elif choice.provider == "scripted":
+        yield _warning("model", found, "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENAI_BASE_URL for a real model.")
+    else:
+        yield _ok("model", found)
+    yield from _model_map(settings)
+
+
+def _model_map(settings: Settings) -> Iterator[CheckResult]:
+    """Whether each model of the provider in use has a price, and an id that stays with one version."""
+    from activities.models.model_map import (  # noqa: PLC0415 - with the ones below, which `up` need not import
+        ModelMapError,
+        load_model_map,
+        provider_in_use,
+    )
+    from activities.models.vetting import faults_in_use  # noqa: PLC0415 - a price list
+
+    try:
+        provider = provider_in_use(settings)
+        names = [name for name, entries in load_model_map(settings.models_file).items() if provider in entries]
+        faults = faults_in_use(names, settings)
+    except ModelMapError as error:
+        found, _, advice = str(error).partition(". ")
+        yield _error("model map", found, advice or "Correct the file.")
+        return
+    for fault in faults:
+        result = _error if fault.rule == "model-unpriced" else _warning
+        yield result("model map", fault.message, fault.advice)
+    if not faults:
+        yield _ok("model map", f"{', '.join(names)}: each with a price and a version")
 
 
 async def _database(settings: Settings) -> list[CheckResult]:
