@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from approvals.assets import Assets
 from approvals.wire import Mistake, Problem
+from contracts.mistakes import words_of
 from store.database import StoreDown
 
 __all__ = ["PROBLEM_TYPE", "add_problems", "problem"]
@@ -69,7 +70,7 @@ def add_problems(app: FastAPI, assets: Assets) -> None:
         if any(one["loc"][0] == "path" for one in found):
             return answer(request, 404)  # an id that cannot exist is an id that does not exist
         mistakes = tuple(
-            Mistake(where=".".join(str(part) for part in one["loc"])[:300], why=str(one["msg"])[:500])
+            Mistake(where=".".join(str(part) for part in one["loc"])[:300], why=words_of(one)[:500])
             for one in found[:_MAX_MISTAKES]
         )
         first = mistakes[0]

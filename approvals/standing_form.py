@@ -1,7 +1,7 @@
 """The form that proposes a standing approval like a request: a bound for every argument, filled in from the example."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from approvals.visitors import Visitor
 from approvals.words import amount, minor_units, requirement_in_words
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject, Record
+from contracts.mistakes import words_of
 from policy.standing import standing_requirement
 from settings import SettingsError
 from settings.standing import StandingScope, load_standing
@@ -38,6 +39,14 @@ _KINDS = {
     "at_most": "at most this",
     "any": "anything",
 }
+_LABELS = {
+    "scope": "Scope",
+    "max_uses": "At most so many times",
+    "total_minor": "All of them together",
+    "days": "For so many days",
+    "reason": "Why",
+}
+"""What the fields are called on the page."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -78,9 +87,7 @@ async def post_standing(services: Parts, visitor: Poster, request: Request, like
                 person=session.person,
             )  # fmt: skip
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return _page(services, visitor, example, view, form, f"Not proposed: {where}: {first['msg']}.")
+        return _page(services, visitor, example, view, form, f"Not proposed. {_mistake(error, tuple(view.arguments))}")
     except (StandingNotAllowed, SettingsError, ValueError) as refusal:
         return _page(services, visitor, example, view, form, f"Not proposed: {refusal}.")
     return RedirectResponse(f"/standing/{made.standing_id}", 303)
@@ -111,6 +118,19 @@ def _proposal(form: Mapping[str, str], view: ApprovalView, like: str) -> Propose
             "reason": form.get("reason", ""),
         }
     )
+
+
+def _mistake(error: ValidationError, arguments: Sequence[str]) -> str:
+    """The first mistake, by the name that its field has on the page."""
+    first = error.errors(include_url=False)[0]
+    match first["loc"]:
+        case ("bounds", int() as number, *_):
+            where = arguments[number]
+        case (str() as field, *_):
+            where = _LABELS.get(field, field)
+        case _:
+            where = "The form"
+    return f"{where}: {words_of(first)}."
 
 
 def _bound(form: Mapping[str, str], name: str, example: JsonValue, currency: str | None) -> JsonObject:

@@ -150,9 +150,13 @@ async def test_a_tool_whose_arguments_can_have_no_bounds_is_refused_in_words(off
         ({"value_amount_minor": "all of it"}, "is no value like"),
         ({"kind_currency": "at_most", "value_currency": "5"}, "is no number"),
         ({"value_currency": "E\u0421R"}, "hide or imitate"),
-        ({"value_reason_code": ""}, "at least 1 item"),
-        ({"kind_order_id": "whatever"}, "does not match any of the expected tags"),
+        ({"value_reason_code": ""}, "Not proposed. reason_code: give at least 1."),
+        ({"kind_order_id": "whatever"}, "Not proposed. order_id: it is one of "),
         ({"reason": "because"}, "at least 10 characters"),
+        ({"reason": "x" * 2001}, "Not proposed. Why: write at most 2000 characters."),
+        ({"max_uses": "0"}, "Not proposed. At most so many times: it is at least 1."),
+        ({"max_uses": "2.5"}, "Not proposed. At most so many times: write a whole number."),
+        ({"days": ""}, "Not proposed. For so many days: write a whole number."),
     ],
 )
 async def test_what_the_settings_or_the_argument_do_not_allow_is_not_proposed(
@@ -160,6 +164,7 @@ async def test_what_the_settings_or_the_argument_do_not_allow_is_not_proposed(
 ) -> None:
     answer = await proposed(office, "wide", **changes)
     assert (answer.status_code, says in answer.text) == (422, True), answer.text
+    assert not re.search(r"Input should|String should|Value error|expected tags", answer.text)
     async with office.db.tenant(TENANT) as cursor:
         assert await list_standing(cursor, TENANT, every=True) == []
 
