@@ -1,6 +1,7 @@
 """End a run: postcondition, outcome, and a packet when a person must go on."""
 
 import json
+import logging
 from typing import cast
 
 from activities.engine import Engine
@@ -19,6 +20,7 @@ from store.runs import close_run as store_close_run
 __all__ = ["close_run"]
 
 _MAX_STEP_LINES = 400
+_LOG = logging.getLogger(__name__)
 
 
 async def close_run(engine: Engine, request: CloseRun) -> RunReport:
@@ -43,6 +45,7 @@ async def close_run(engine: Engine, request: CloseRun) -> RunReport:
     entry = RunClosed(outcome=outcome, reason=reason, detail=detail, totals=closing.totals)
     closed = await store_close_run(engine.db, request.tenant, report, detail, entry.model_dump_json())
     if not closing.was_closed:
+        _LOG.info("the run ended: %s, %s", closed.outcome.value, closed.reason.value)
         run_ended(request, closing.agent, closed, closing.opened_us * 1_000)
     return closed
 

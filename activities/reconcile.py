@@ -20,6 +20,7 @@ from contracts.base import JsonObject
 from contracts.call import EffectState
 from contracts.canonical import canonical_bytes
 from contracts.tool import Probe, Tool
+from settings.logs import about
 from store.doubts import (
     CLOCK_SLACK_S,
     DueDoubt,
@@ -52,7 +53,9 @@ async def reconcile(engine: Engine, tenant: str) -> int:
     """
     due = await claim_doubts(engine.db, tenant, limit=BATCH, lease_s=CLAIM_S)
     for doubt in due:
-        await _look(engine, EffectPlace(tenant, doubt.run_id, doubt.step, doubt.call), doubt)
+        place = EffectPlace(tenant, doubt.run_id, doubt.step, doubt.call)
+        with about(tenant=tenant, run=doubt.run_id, step=doubt.step, key=str(place)):
+            await _look(engine, place, doubt)
     return len(due)
 
 

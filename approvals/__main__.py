@@ -1,6 +1,5 @@
 """`python -m approvals`: the approval form and its API."""
 
-import logging
 import signal
 import sys
 from types import FrameType
@@ -11,6 +10,7 @@ from typing_extensions import override
 from approvals.app import create_app
 from approvals.live import LiveDesk
 from settings import SettingsError, get_settings
+from settings.logs import start_logging
 from settings.serving import serving
 
 GRACE_S = 10
@@ -33,11 +33,7 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; requests under way are finished first."""
     try:
         settings = get_settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        start_logging(settings, "form")
         app = create_app(settings)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the process has nothing else to say it with

@@ -20,6 +20,7 @@ from contracts.base import JsonObject, Record
 from contracts.canonical import canonical_bytes, digest, digest_bytes, opaque_id
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
+from settings.logs import note
 from store.accounts import members_behind
 from store.approvals import StoredRequest, find_request
 from store.attention import note_decision
@@ -99,6 +100,7 @@ async def decide(
         request = await find_request(cursor, visitor.tenant, request_id)
         if request is None:
             return NoSuchRequest()
+        note(run=request.run_id)
         outcome = await _cast(cursor, services, visitor, request, posted, sight, answer)
         if isinstance(outcome, Decided):
             await note_decision(cursor, request.tenant, request_id, request.run_id, visitor.session.person)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from approvals.poller import Poller
 from approvals.run_line import NoAnswer, RunLine
 from contracts.vote import SignedVote
+from settings.logs import begin
 from store.database import Database
 from store.votes import StoredVote, claim_pending, note_failure, record_answer
 
@@ -51,6 +52,7 @@ class Dispatcher(Poller):
         return len(votes)
 
     async def _deliver(self, vote: StoredVote) -> None:
+        begin(tenant=vote.tenant, run=vote.run_id, approval=vote.request_id)
         signed = SignedVote(jws=vote.jws)
         answer = await self._runs.deliver(vote.run_id, vote.decision_id, signed, within_s=ANSWER_WITHIN_S)
         async with self._database.everywhere() as cursor:

@@ -10,6 +10,7 @@ from approvals.poller import Poller
 from approvals.run_line import NoAnswer, RunLine
 from approvals.signing import VoteSigner
 from contracts.command import SignedCommand
+from settings.logs import begin
 from store.commands import StoredCommand, claim_commands, note_command_failure, record_command_answer
 from store.database import Database
 from store.pauses import freed_pauses
@@ -65,6 +66,7 @@ class CommandDispatcher(Poller):
         return sum(told)
 
     async def _deliver(self, command: StoredCommand) -> None:
+        begin(tenant=command.tenant, run=command.run_id)
         signed = SignedCommand(jws=command.jws)
         answer = await self._runs.command(command.run_id, command.command_id, signed, within_s=ANSWER_WITHIN_S)
         async with self._dispatch.everywhere() as cursor:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from approvals.assets import Assets
 from approvals.wire import Mistake, Problem
 from contracts.mistakes import words_of
+from settings.http_log import number_of
 from store.database import StoreDown
 
 __all__ = ["PROBLEM_TYPE", "add_problems", "problem"]
@@ -89,7 +90,9 @@ def add_problems(app: FastAPI, assets: Assets) -> None:
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
         del error  # logged, with its traceback, by the server
-        return answer(request, 500, "A fault of this software. Nothing was decided by it; the log says more.")
+        said = "A fault of this software. Nothing was decided by it; the log says more"
+        number = number_of(request.scope)
+        return answer(request, 500, f"{said}, under {number}." if number else f"{said}.")
 
 
 def _methods_at(app: FastAPI, path: str) -> set[str]:

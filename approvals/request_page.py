@@ -23,6 +23,7 @@ from approvals.words import DID, REFUSALS
 from contracts.limits import RAISE_TOOL
 from contracts.vote import Verdict
 from policy.votes import is_co_author, sign_in_refusal
+from settings.logs import note
 from store.approvals import StoredRequest, find_request
 from store.attention import note_views
 from store.budgets import budgets_of
@@ -64,6 +65,7 @@ async def request_page(
         request = await find_request(cursor, visitor.tenant, request_id)
         if request is None:
             raise HTTPException(404)
+        note(run=request.run_id)
         votes = await votes_on(cursor, visitor.tenant, request_id)
         await note_views(cursor, visitor.tenant, [request_id], visitor.session.person)
         # Only of what is over: a test request that waits is treated as any other.

@@ -17,6 +17,8 @@ from approvals.forms import safe_next
 from approvals.machines import TOKEN_PREFIX, Machine, find_machine
 from approvals.services import services_of
 from approvals.visitors import Visitor
+from settings.http_log import note_address
+from settings.logs import note
 from store.accounts import Role
 from store.api_tokens import Scope
 
@@ -99,6 +101,7 @@ async def _caller(request: Request) -> Visitor | Machine:
             "Sign in at /api/sign-in and send the token, or send a machine's token that is neither expired nor revoked."
         )
         raise HTTPException(401, detail, {"www-authenticate": "Bearer"})
+    _note(request, found)
     return found
 
 
@@ -112,7 +115,13 @@ async def signed_in(request: Request) -> Visitor:
         back = here if request.method == "GET" else request.url.path.rpartition("/")[0]
         address = "/sign-in?" + urlencode({"next": safe_next(back)})
         raise HTTPException(303, headers={"location": address})
+    _note(request, visitor)
     return visitor
+
+
+def _note(request: Request, caller: Visitor | Machine) -> None:
+    note(tenant=caller.tenant)
+    note_address(request.scope)
 
 
 def role_of(route: APIRoute) -> str | None:

@@ -204,6 +204,8 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important kind of log line that the processes write."""
+    log_format: Literal["text", "json"] = "text"
+    """How they write them: `text` for people, `json` for what collects logs, one object a line."""
 
     @property
     def vote_key_reference(self) -> str:

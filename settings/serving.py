@@ -8,6 +8,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from settings.http_log import HttpLog
+
 __all__ = ["serving"]
 
 _MAX_HEAD_BYTES = 32 * 1024
@@ -25,9 +27,10 @@ def serving(
 ) -> uvicorn.Config:
     """The server's configuration. `grace_s`: how long requests under way may take when it ends; None: as they like."""
     return uvicorn.Config(
-        _OneLength(app),
+        HttpLog(_OneLength(app)),
         host=host,
         port=port,
+        log_config=None,  # its lines are written as all others of the process
         log_level=log_level,
         lifespan=lifespan,
         access_log=False,

@@ -22,6 +22,7 @@ from activities.reconcile import reconcile
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.run_activities import CloseRun
 from settings import SettingsError
+from settings.logs import about
 from store.database import StoreDown
 from store.doubts import OpenRun, claim_open_runs, lapse_effects
 from store.undo import orders_waiting, started
@@ -89,7 +90,8 @@ class Sweeper:
         db = self._engine.db
         swept = Swept(lapsed=await lapse_effects(db, tenant, limit=BATCH, after_s=self._lapsed_after_s))
         for run in await claim_open_runs(db, tenant, limit=BATCH, every_s=self._look_every_s):
-            swept.closed += await self._look(tenant, run)
+            with about(tenant=tenant, run=run.run_id):
+                swept.closed += await self._look(tenant, run)
         for order in await orders_waiting(db, tenant, after_s=self._look_every_s):
             await start_undo(
                 self._client, self._engine.settings.temporal_task_queue, order,

@@ -23,12 +23,14 @@ from activities.models.model_map import ModelMapError
 from activities.models.vetting import faults_in_use
 from policy.bundle import BundleError
 from settings import Settings, SettingsError, get_settings
+from settings.logs import start_logging
 from settings.serving import serving
 from settings.temporal import connect
 from settings.tenants import load_tenants
 from store.database import Database, StoreDown
 from workers.clock import clock_difference_s
 from workers.identity_news import IdentityNews, news_routes
+from workers.log_names import names_of
 from workers.open_runs import refuse_changed_code
 from workers.run_worker import open_engine, run_worker
 from workers.sweeper import Sweeper
@@ -146,10 +148,7 @@ def main() -> int:
     """Run. Returns the exit code: 0 after SIGTERM, 2 when the configuration does not let it start."""
     try:
         settings = get_settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        start_logging(settings, "worker", names_of)
         uvloop.run(serve(settings))
     except (SettingsError, StoreDown, OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")

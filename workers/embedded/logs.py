@@ -1,5 +1,6 @@
 """Log files of the components: one each, with a cap."""
 
+import json
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,4 +36,12 @@ def last_line(file: Path) -> str:
     except OSError:
         return ""
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1][:_LINE_MAX_CHARACTERS] if said else ""
+    return _message(said[-1])[:_LINE_MAX_CHARACTERS] if said else ""
+
+
+def _message(line: str) -> str:
+    """What a line says, where it is a JSON object as `COUNTERSIGN_LOG_FORMAT=json` has them."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, TypeError, KeyError):
+        return line

@@ -1,6 +1,5 @@
 """`python -m workers.intake`: serve until SIGTERM, then finish what is under way."""
 
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 from settings import Settings, SettingsError, get_settings
 from settings.endpoint_secrets import read_endpoint_secrets
 from settings.endpoints import load_endpoints
+from settings.logs import start_logging
 from settings.serving import serving
 from settings.temporal import connect
 from settings.tenants import load_tenants
@@ -59,9 +59,7 @@ def main() -> int:
     """Serve. Returns the exit code: 0 after SIGTERM, 2 when the configuration does not let it start."""
     try:
         settings = get_settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-        )
+        start_logging(settings, "intake")
         app = build(settings)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")

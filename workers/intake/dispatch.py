@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from settings.errors import SettingsError
+from settings.logs import begin
 from store.database import Database, StoreDown
 from store.inbox import WaitingRow, claim, mark_started, postpone, quarantine
 from workers.intake.start_run import START_TIMEOUT_S, Engine, Hopeless, NotNow, Started, start_run
@@ -90,6 +91,7 @@ class Dispatcher:
 
     async def deliver(self, row: WaitingRow) -> None:
         """Start the run of one claimed row and record what became of it."""
+        begin(tenant=row.tenant, run=row.run_id, endpoint=row.endpoint)
         engine = await self._connected()
         outcome = NotNow(engine) if isinstance(engine, str) else await start_run(engine, row)
         match outcome:
@@ -101,7 +103,7 @@ class Dispatcher:
                 delay_s = backoff_s(row.attempts, random.random())  # noqa: S311 - spreads load, protects nothing
                 await postpone(self.waiting, row, delay_s=delay_s, error=error)
             case Hopeless(error=error):
-                _LOG.error("run %s: quarantined: %s", row.run_id, error)
+                _LOG.error("quarantined: %s", error)
                 await quarantine(self.store, row, error=error)
 
     async def _connected(self) -> Engine | str:

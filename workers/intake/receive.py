@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from settings.endpoint_secrets import EndpointSecrets
 from settings.endpoints import Endpoint
+from settings.logs import note
 from store.database import Database, StoreDown
 from store.inbox import Arrival, Conflict, Duplicate, Stored, accept
 from workers.intake.answers import Receipt, Refusal
@@ -47,6 +48,7 @@ class Receiver:
             return Refusal.of(
                 429, "overloaded", "Too many deliveries at once. Deliver again later.", retry_after_s=_OVERLOAD_RETRY_S
             )
+        note(endpoint=name)
         self.in_flight += 1
         try:
             body = await _read_body(request, endpoint.max_body_bytes)
@@ -70,26 +72,25 @@ class Receiver:
         return route(name, endpoint, received, headers["webhook-id"])
 
     async def _keep(self, arrival: Arrival) -> Receipt | Refusal:
-        name = arrival.endpoint
         try:
             acceptance = await accept(self.store, arrival)
         except StoreDown:
-            _LOG.warning("endpoint %s: the store is down, the sender is told to come back", name)
+            _LOG.warning("the store is down, the sender is told to come back")
             return Refusal.of(
                 503,
                 "store_down",
                 "The event could not be stored for now. Deliver it again, with the same id.",
                 retry_after_s=_STORE_RETRY_S,
             )
+        note(tenant=arrival.tenant, run=acceptance.run_id)
         match acceptance:
             case Stored(run_id=run_id):
                 self.on_stored()
-                _LOG.info("endpoint %s: accepted %s", name, run_id)
                 return Receipt(run_id=run_id, status="accepted")
             case Duplicate(run_id=run_id):
                 return Receipt(run_id=run_id, status="duplicate")
             case Conflict(run_id=run_id):
-                _LOG.warning("endpoint %s: another body under the id of %s was refused", name, run_id)
+                _LOG.warning("another body under the id of an accepted event was refused")
                 return Refusal.of(
                     409,
                     "event_conflict",
