@@ -24,14 +24,15 @@ class MomentLine(Record):
 
 def timetable(escalations: Sequence[Escalation], *, sla_at: datetime, now: datetime) -> tuple[MomentLine, ...]:
     """What comes before the expiry, in its order."""
-    events = {sla_at: ("a decision is wanted by then: people are reminded", "a decision was wanted by then")}
-    for to, moment in sorted({(one.to, one.at) for one in escalations}, key=lambda one: one[1]):
+    events = [(sla_at, "a decision is wanted by then: people are reminded", "a decision was wanted by then")]
+    for to, moment in sorted({(one.to, one.at) for one in escalations}):
         groups = " and ".join(sorted({one.group for one in escalations if (one.to, one.at) == (to, moment)}))
-        events[datetime.fromtimestamp(moment, UTC)] = (
-            f"{to} may decide as well, in place of {groups}",
-            f"{to} may decide as well since then, in place of {groups}",
-        )  # fmt: skip
-    return tuple(_line(moment, words[moment <= now], now) for moment, words in sorted(events.items()))
+        instead = f"in place of {groups}"
+        may = f"{to} may decide as well"
+        events.append((datetime.fromtimestamp(moment, UTC), f"{may}, {instead}", f"{may} since then, {instead}"))
+    # Several may fall on one moment; those keep their order.
+    events.sort(key=lambda event: event[0])
+    return tuple(_line(moment, was if moment <= now else will, now) for moment, will, was in events)
 
 
 def first_chance(escalations: Sequence[Escalation], groups: Sequence[str], *, now: datetime) -> str:
