@@ -1,6 +1,7 @@
 """Telling people about a request for approval, beside the run: no failure of a mail server holds or ends a run."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 from temporalio import workflow
@@ -28,6 +29,7 @@ class Notices:
     def __init__(self, request: RunRequest) -> None:
         self._request = request
         self._sending: set[asyncio.Task[None]] = set()
+        self._told: Counter[str] = Counter()
 
     def tell(self, kind: NoticeKind, opened: ApprovalOpened, escalated_to: str = "") -> asyncio.Task[None]:
         """Begin to tell people; of an escalation, those of the group that may decide from now on."""
@@ -41,7 +43,10 @@ class Notices:
         await workflow.wait([self.tell(kind, opened)], timeout=_LAST_WORDS_S)
 
     async def _send(self, kind: NoticeKind, opened: ApprovalOpened, escalated_to: str) -> None:
-        suffix = f"-{escalated_to}" if escalated_to else ""
+        activity_id = f"notice-{opened.request_id}-{kind.value}" + (f"-{escalated_to}" if escalated_to else "")
+        self._told[activity_id] += 1
+        # A group may come in for several others, one after another, and the first notice be under way still.
+        again = self._told[activity_id]
         left_s = max(opened.expires_at - workflow.now().timestamp(), 0) + _AFTER_EXPIRY_S
         try:
             await workflow.execute_activity(
@@ -54,7 +59,7 @@ class Notices:
                     groups=(escalated_to,) if escalated_to else self._asked(opened),
                 ),
                 result_type=SEND_NOTICES.returns,
-                activity_id=f"notice-{opened.request_id}-{kind.value}{suffix}",
+                activity_id=activity_id if again == 1 else f"{activity_id}-{again}",
                 start_to_close_timeout=_TIMEOUT,
                 schedule_to_close_timeout=timedelta(seconds=left_s),
                 retry_policy=_RETRY,

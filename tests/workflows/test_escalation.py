@@ -38,6 +38,17 @@ rungs:
   - {id: two-finance, needs: [{group: finance, count: 2}]}
 groups:
 """
+LEAD_AND_FINANCE = """
+rungs:
+  - id: one-support-lead
+    needs: [{group: support-leads, count: 1}, {group: finance, count: 1}]
+  - {id: two-finance, needs: [{group: finance, count: 2}]}
+groups:
+"""
+BOARD_FOR_BOTH = """
+  support-leads: {escalates_to: board, escalate_after_s: 1}
+  finance: {escalates_to: board, escalate_after_s: 2}
+"""
 CHAIN = """
   support-leads: {escalates_to: finance, escalate_after_s: 7200}
   finance: {escalates_to: board, escalate_after_s: 14400}
@@ -56,7 +67,7 @@ class Place:
 
     @asynccontextmanager
     async def installed(
-        self, temporal: str, groups: str, *, sla_s: int = HOUR, worker: bool = True
+        self, temporal: str, groups: str, *, rungs: str = LADDER, sla_s: int = HOUR, worker: bool = True
     ) -> AsyncGenerator[Installation]:
         """An installation whose ladder has these groups, with a channel for each group."""
         (self.folder / "url").write_text(self.hooks.url)
@@ -65,7 +76,7 @@ class Place:
             for name in ("support-leads", "finance", "board")
         )
         (self.folder / "notify.yaml").write_text(f"tenants: {{acme: [{channels}]}}")
-        (self.folder / "ladder.yaml").write_text(LADDER + groups)
+        (self.folder / "ladder.yaml").write_text(rungs + groups)
         times = {"payments.issue_refund": {"sla_s": sla_s, "expires_s": 24 * HOUR}}
         async with installed(
             self.folder, self.database, temporal, self.backoffice, self.credential_key, worker=worker,
@@ -178,6 +189,25 @@ async def test_timers_outlive_the_worker_and_a_pause(place: Place, temporal_addr
             report = await handle.result()
     # An operator's pause stops no clock: nobody may decide later than people were told.
     assert report.reason is OutcomeReason.APPROVAL_EXPIRED
+
+
+async def test_a_group_that_comes_in_for_two_others_is_told_twice_even_while_nothing_arrives(
+    place: Place, temporal_address: str
+) -> None:
+    place.hooks.status = 500
+    async with place.installed(temporal_address, BOARD_FOR_BOTH, rungs=LEAD_AND_FINANCE, sla_s=1) as installation:
+        handle = await installation.start(ASKS_LEAD)
+        request = await installation.open_request(handle)
+
+        async def told_twice() -> bool | None:
+            events = (await handle.fetch_history()).events
+            sent = [one.activity_task_scheduled_event_attributes.activity_id for one in events]
+            return sum("-escalated-board" in activity_id for activity_id in sent) == 2 or None
+
+        await soon(told_twice, "the board was not told for both groups")
+        assert isinstance(await installation.vote(handle, request, "lena"), VoteAccepted)
+        assert isinstance(await installation.vote(handle, request, "fay"), VoteAccepted)
+        assert (await handle.result()).outcome is Outcome.COMPLETED
 
 
 @pytest.mark.long
