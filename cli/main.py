@@ -124,7 +124,8 @@ def _explain(error: BaseException, *, debug: bool) -> int:
             context: object = getattr(error, "ctx", None)
             where: object = getattr(context, "command_path", "countersign")
             message = f"{error.format_message().rstrip('.')}."
-            if hasattr(error, "possibilities"):  # only an unknown option has them; typer does not export its class
+            unknown = str(getattr(error, "option_name", "--"))
+            if not unknown.startswith("--"):  # an id or a text, and not a mistyped name of an option
                 message += " What begins with - and is no option goes to the end, after --."
             message += f" `{where} --help` shows the usage."
         case ModuleNotFoundError(name=str(missing)) if missing.partition(".")[0] not in _OURS:
