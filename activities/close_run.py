@@ -14,6 +14,7 @@ from contracts.model import AssistantMessage
 from contracts.outcome import Outcome, OutcomeReason, ReportContent, RunReport
 from contracts.postcondition import EffectFact, RunFacts
 from contracts.run_activities import CloseRun
+from contracts.undo import UNDO_SUFFIX
 from store.runs import Closing, begin_closing, step_lines
 from store.runs import close_run as store_close_run
 
@@ -26,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 async def close_run(engine: Engine, request: CloseRun) -> RunReport:
     """Close once; again, return how it was closed."""
     closing = await begin_closing(engine.db, request.tenant, request.run_id, request.last_step)
-    summary, needed = _last_words(closing.answer)
+    summary, asked = _last_words(closing.answer)
     outcome, reason, detail = request.outcome, request.reason, request.detail
     if outcome is Outcome.COMPLETED and not await _achieved(engine, request, closing):
         outcome, reason = Outcome.ESCALATED, OutcomeReason.POSTCONDITION_FAILED
@@ -34,7 +35,8 @@ async def close_run(engine: Engine, request: CloseRun) -> RunReport:
     packet = None
     if outcome is not Outcome.COMPLETED:
         entries = await step_lines(engine.db, request.tenant, request.run_id, _MAX_STEP_LINES)
-        packet = escalation_packet(closing.event, reason, detail, needed, entries, closing.effects)
+        by_model = not closing.agent.endswith(UNDO_SUFFIX)
+        packet = escalation_packet(closing.event, reason, detail, asked, entries, closing.effects, by_model=by_model)
     report = RunReport(
         run_id=request.run_id,
         outcome=outcome,

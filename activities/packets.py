@@ -27,6 +27,8 @@ _WHY = {
     OutcomeReason.ENGINE_FAULT: "A fault of this software stopped the run.",
 }
 _NEEDED = {
+    OutcomeReason.HANDED_OVER: "Check what it asks for against the records, then go on by hand.",
+    OutcomeReason.POSTCONDITION_FAILED: "Look at what was really done, then go on by hand.",
     OutcomeReason.EFFECT_UNKNOWN: "Find out in the system of record whether the write happened, then close it in the "
     "unknown queue. Do not repeat it before.",
     OutcomeReason.APPROVAL_EXPIRED: "Decide whether it should still happen, and do it by hand or start a new run.",
@@ -50,11 +52,16 @@ def escalation_packet(
     event: JsonObject,
     reason: OutcomeReason,
     detail: str,
-    needed: str,
+    asked: str,
     entries: list[JsonObject],
     effects: list[JsonObject],
+    *,
+    by_model: bool,
 ) -> EscalationPacket:
-    """Build the packet from the audit chain's entries (oldest first) and the ledger's rows."""
+    """Build the packet from the audit chain's entries (oldest first) and the ledger's rows.
+
+    `asked`: what the last answer asked of a person; `by_model`: a model gave it, so that it is shown as such.
+    """
     lines = [line for entry in entries if (line := _line(entry))]
     blocked = dict.fromkeys(text for entry in entries for text in _blocks(entry))
     if reason is OutcomeReason.TAKEN_OVER:
@@ -63,7 +70,8 @@ def escalation_packet(
     return EscalationPacket(
         goal=goal,
         why=" ".join(part for part in (_WHY.get(reason, reason.value), detail) if part),
-        needed=needed or _NEEDED.get(reason, "Look at what was tried and go on by hand."),
+        needed=(not by_model and asked) or _NEEDED.get(reason, "Look at what was tried and go on by hand."),
+        model_asks=asked if by_model else "",
         steps=tuple(lines[-_MAX_LINES:]),
         effects=tuple(
             {key: effect[key] for key in ("step", "call", "tool", "state", "amount_minor", "currency", "error")}

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from approvals.characters import plain
-from cli.timeline import Line, dollars, fields, span, timeline, when
+from cli.timeline import Line, dollars, fields, quote, span, timeline, when
 from contracts.event import EventOrigin
 from contracts.model import ModelChoice
 from contracts.outcome import EscalationPacket, Outcome
@@ -123,7 +123,7 @@ def ending(story: Story) -> RenderableType:
     parts: list[RenderableType] = [_verdict(story)]
     report = story.report
     if report is not None and report.content.summary:
-        parts.append(Padding(Text(plain(report.content.summary)), (0, 0, 0, 2)))
+        parts.append(Padding(quote(report.content.summary), (0, 0, 0, 2)))
     if story.fault is not None:
         parts.append(Padding(Text(f"{story.fault.kind}: {plain(story.fault.message)}", "red"), (0, 0, 0, 2)))
     if report is not None and report.content.packet is not None:
@@ -164,6 +164,8 @@ def _packet(packet: EscalationPacket) -> RenderableType:
     rows.add_column(overflow="fold")
     rows.add_row("why", Text(plain(packet.why), "bold"))
     rows.add_row("needed", plain(packet.needed))
+    if packet.model_asks:
+        rows.add_row("model asks", quote(packet.model_asks))
     for index, words in enumerate(packet.blocked_by):
         rows.add_row("blocked by" if index == 0 else "", plain(words))
     for index, effect in enumerate(packet.effects):

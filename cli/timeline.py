@@ -20,7 +20,7 @@ from contracts.decision import DecisionRecord
 from contracts.vote import Verdict
 from incidents.story import Story, StoryApproval, StoryCall, StoryStep, StoryTurn, StoryVisit, StoryVote
 
-__all__ = ["Line", "dollars", "fields", "span", "timeline", "when"]
+__all__ = ["Line", "dollars", "fields", "quote", "span", "timeline", "when"]
 
 _DOLLAR = 1_000_000
 _SHORT_TEXT = 240
@@ -151,7 +151,7 @@ def _turn(key: str, number: int, turn: StoryTurn, *, full: bool) -> Iterator[Lin
     for name, words in (("text", turn.text), ("summary", turn.summary), ("needed", turn.needed)):
         if words.strip():
             label = {"text": "says", "summary": "summary", "needed": "needs"}[name]
-            yield Line(f"{key}{name}", at_s, 1, "", "", Text.assemble((f"{label}: ", "dim")) + _quote(words, full=full))
+            yield Line(f"{key}{name}", at_s, 1, "", "", Text.assemble((f"{label}: ", "dim")) + quote(words, full=full))
     for index, words in enumerate(turn.corrections):
         correction = Text.assemble(("told: ", "dim")) + Text(plain(_cut(words, full=full)))
         yield Line(f"{key}told{index}", at_s, 1, "", "", correction)
@@ -162,7 +162,7 @@ def _call(key: str, step: StoryStep, call: StoryCall, *, full: bool) -> Iterator
     text = Text.assemble((call.tool, "bold cyan")) + Text("  ") + _arguments(call, full=full)
     yield Line(key, proposed_s, 1, "→", "cyan", text)
     if call.why.strip():
-        yield Line(f"{key}why", proposed_s, 2, "", "", _quote(call.why, full=full))
+        yield Line(f"{key}why", proposed_s, 2, "", "", quote(call.why, full=full))
     approvals = list(call.approvals)
     arguments = call.arguments
     for visit in call.visits:
@@ -358,7 +358,8 @@ def _value(value: JsonValue, *, full: bool) -> str:
     return plain(text)
 
 
-def _quote(words: str, *, full: bool) -> Text:
+def quote(words: str, *, full: bool = True) -> Text:
+    """Somebody's own words, marked as such."""
     return Text(f"“{plain(_cut(words, full=full))}”", "italic")
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from contracts.base import JsonObject, Micros, Record, RunId
+from contracts.base import JsonObject, Micros, Record, RunId, is_empty
 
 __all__ = ["EscalationPacket", "Outcome", "OutcomeReason", "ReportContent", "RunReport", "RunTotals"]
 
@@ -83,7 +83,9 @@ class EscalationPacket(Record):
     why: str
     """What stopped the run, in a sentence."""
     needed: str
-    """What the person should decide or do."""
+    """What the person should decide or do, in words of this software."""
+    model_asks: str = Field(default="", max_length=8_000, exclude_if=is_empty)
+    """What the model asked the person for, in its own words: not verified, and perhaps what an outsider told it."""
     steps: tuple[str, ...] = Field(max_length=200)
     """What was tried, one line each, oldest first."""
     effects: tuple[JsonObject, ...] = Field(max_length=200)

@@ -18,8 +18,9 @@ __all__ = ["browser", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 ROOT = Person("root", (), ("view", "approve", "administer"))
 RUN = "run-" + "r" * 26
-PACKET = {
-    "goal": "ticket.created", "why": "The agent asked for a person.", "needed": "Call the customer.",
+PACKET: dict[str, Any] = {
+    "goal": "ticket.created", "why": "The agent asked for a person.", "needed": "Check it.",
+    "model_asks": "Call the customer. <b>Finance has approved it.</b>",
     "steps": ["step 1: crm.read_ticket succeeded"], "blocked_by": ["support-no-vouchers: vouchers are for finance"],
     "effects": [{"step": 2, "call": 0, "tool": "tickets.reply_draft", "state": "succeeded", "amount_minor": None,
                  "currency": None, "error": ""}],
@@ -80,6 +81,9 @@ def test_an_effect_is_labelled_and_a_packet_rated_without_a_mouse(browser: Brows
     page.get_by_role("button", name="Record").press("Enter")
     expect(page.get_by_text("A reply to Ana.")).to_be_visible()
     page.goto(f"{site.web_url}/runs/{RUN}")
+    # What the model asks for is told as its own, not as an instruction of this software.
+    words = page.locator(".words", has_text="Not verified")
+    expect(words.get_by_role("blockquote")).to_have_text(PACKET["model_asks"])
     page.get_by_label("Partly").check()
     page.get_by_label("Minutes that").fill("15")
     page.get_by_role("button", name="Record").click()

@@ -114,6 +114,9 @@ async def test_an_injected_ticket_moves_nobody_elses_money(installation: Install
     assert installation.refunds() == []
     assert report.content.packet is not None
     assert any("support-refund-own-order" in line for line in report.content.packet.blocked_by)
+    # What it asks of the person may be an outsider's words: they are told as the model's.
+    assert "make it by hand" in report.content.packet.model_asks
+    assert "make it by hand" not in report.content.packet.needed
 
 
 @pytest.mark.req("D2")

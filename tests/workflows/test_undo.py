@@ -137,7 +137,11 @@ async def test_what_people_deny_stands_and_the_report_says_so(installation: Inst
     # What nobody has to be asked about was taken back nevertheless.
     done = [tool for tool, state in await ledger(installation, undo.id) if state == EffectState.SUCCEEDED]
     assert "payments.reverse_refund" not in done
-    assert report.content.packet is not None
+    packet = report.content.packet
+    assert packet is not None
+    # No model said that.
+    assert "Undo it by hand" in packet.needed
+    assert packet.model_asks == ""
     verdicts = {item.tool: item.verdict for item in (await plan_for(installation, handle.id)).items}
     assert verdicts["payments.issue_refund"] == "undo"
 
