@@ -27,7 +27,6 @@ __all__ = [
     "assumed",
     "edited_by",
     "recorded_values",
-    "trace_arguments",
     "unproven",
 ]
 
@@ -250,15 +249,6 @@ class _Echoes:
         if label is None:
             return value
         return value._replace(origin=label) if label is Origin.UNTRUSTED else None
-
-
-def trace_arguments(
-    arguments: JsonObject, messages: Sequence[JsonObject], trusted_fields: Sequence[str], labels: Labels
-) -> dict[str, Trace]:
-    """The label of every top-level argument after these messages; see `ValueIndex.read`."""
-    index = ValueIndex()
-    index.read(messages, trusted_fields, labels)
-    return index.trace(arguments)
 
 
 def edited_by(traces: Mapping[str, Trace], editors: Mapping[str, str]) -> dict[str, Trace]:

@@ -16,7 +16,6 @@ __all__ = [
     "renew_lease",
     "resolve_effect",
     "start_effect",
-    "unknown_effects",
 ]
 
 
@@ -97,24 +96,9 @@ select run_id, step, call, tool, natural_key, state, attempts, arguments, output
     request_id, created_at, updated_at
 from effects where tenant = %s and run_id = %s order by step, call"""
 
-_IN_DOUBT: LiteralString = """
-select run_id, step, call, tool, natural_key, state, attempts, arguments, output, error, amount_minor, currency,
-    request_id, created_at, updated_at
-from effects where tenant = %s and state in ('in_flight', 'unknown')
-    -- A run whose store was down when it ended leaves leases that nobody looks at any more.
-    and (state = 'unknown' or lease_until < now() - interval '1 minute')
-order by updated_at limit %s"""
-
 
 async def list_effects(db: Database, tenant: str, run_id: str) -> list[JsonObject]:
     """Every write of a run with its state, in order."""
     async with db.tenant(tenant) as cursor:
         await cursor.execute(_OF_RUN, (tenant, run_id))
-        return cast("list[JsonObject]", await cursor.fetchall())
-
-
-async def unknown_effects(db: Database, tenant: str, limit: int = 200) -> list[JsonObject]:
-    """The queue of writes of which it is not known whether they happened, oldest first."""
-    async with db.tenant(tenant) as cursor:
-        await cursor.execute(_IN_DOUBT, (tenant, limit))
         return cast("list[JsonObject]", await cursor.fetchall())

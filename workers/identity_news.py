@@ -105,10 +105,6 @@ class IdentityNews:
         async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_PUSH_TIMEOUT_S) as http:
             await asyncio.gather(*(self._push(http, name, each) for name, each in waiting))
 
-    def untold(self) -> tuple[str, ...]:
-        """Services that take news and have not said that they know the newest."""
-        return tuple(name for name, each in self._listeners.items() if each.told != self._epochs)
-
     def key_set(self) -> str:
         """The public keys (JWKS). Our own are in it even while the store is down."""
         ours = {key.kid: key.public for key in self._issuer.keys.published(time.time())}

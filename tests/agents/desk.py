@@ -29,11 +29,11 @@ from contracts.tool import Effect, ToolFault
 from contracts.turn import Calls, Finish
 from policy.bundle import Bundle, build_bundle
 from policy.decide import decide
-from policy.provenance import trace_arguments
 from policy.request import CallFacts, authorization_request
 from policy.schema import cedar_schema
 from settings import get_settings
 from settings.signing_keys import SigningKeys
+from tests.policy.tracing import trace_arguments
 
 STEPS_MAX = 12
 RUN = "run-" + "a" * 26

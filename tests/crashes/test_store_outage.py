@@ -5,8 +5,9 @@ import asyncio
 import psycopg
 import pytest
 
+from contracts.call import EffectState
 from contracts.outcome import Outcome, OutcomeReason
-from store.effects import unknown_effects
+from store.doubts import effects_in, lapse_effects
 from tests.crashes.invariants import check, rows
 from tests.crashes.stack import CrashStack, Run, through_outages
 
@@ -57,6 +58,14 @@ def a_minute_passes(stack: CrashStack, run: Run) -> None:
 
 
 async def queued(stack: CrashStack, run: Run) -> list[object]:
-    """Tools of the run in the queue of what is not known."""
-    found = await through_outages(lambda: unknown_effects(stack.installation.db, "acme"))
-    return [effect["tool"] for effect in found if effect["run_id"] == run.run_id]
+    """Tools of the run in the queue of what is not known, after a look at what was under way."""
+    db = stack.installation.db
+
+    async def look() -> list[object]:
+        await lapse_effects(db, "acme", limit=1_000, after_s=60)
+        async with db.tenant("acme") as cursor:
+            return [
+                effect.tool for effect in await effects_in(cursor, "acme", [EffectState.UNKNOWN], run_id=run.run_id)
+            ]
+
+    return await through_outages(look)

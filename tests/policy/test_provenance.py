@@ -10,7 +10,8 @@ from pydantic import JsonValue
 from activities.transcript import MAX_OUTPUT_BYTES, event_message, shown_output, tool_message
 from contracts.base import JsonObject
 from contracts.tool import Label
-from policy.provenance import Origin, Trace, ValueIndex, recorded_values, trace_arguments
+from policy.provenance import Origin, Trace, ValueIndex, recorded_values
+from tests.policy.tracing import trace_arguments
 
 pytestmark = pytest.mark.req("P8")
 LABELS = {"crm.read": {"subject": Label.UNTRUSTED, "text": Label.UNTRUSTED}, "orders.read": {}}

@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from contracts.call import EffectState
 from store.database import Database
-from store.effects import doubt_effect, renew_lease, resolve_effect, start_effect, unknown_effects
+from store.effects import doubt_effect, list_effects, renew_lease, resolve_effect, start_effect
 from store.journal import CallKey, finish_call
 from store.model_calls import SettledAnswer, reserve_model_call, settle_model_call
 from store.runs import begin_closing
@@ -201,7 +201,7 @@ async def test_a_doubt_is_not_forgotten_between_admission_and_the_next_sending(w
     assert again.kind == "admitted"
     # Here the worker dies. Prepared, but perhaps it happened before: the next one finds the doubt again.
     assert await doubt_effect(world.db, key, "{}")
-    (effect,) = await unknown_effects(world.db, TENANT)
+    (effect,) = await list_effects(world.db, TENANT, key.run_id)
     assert (effect["state"], effect["attempts"]) == ("unknown", 1)
 
 
