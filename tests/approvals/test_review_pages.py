@@ -82,8 +82,8 @@ def test_an_effect_is_labelled_and_a_packet_rated_without_a_mouse(browser: Brows
     expect(page.get_by_text("A reply to Ana.")).to_be_visible()
     page.goto(f"{site.web_url}/runs/{RUN}")
     # What the model asks for is told as its own, not as an instruction of this software.
-    words = page.locator(".words", has_text="Not verified")
-    expect(words.get_by_role("blockquote")).to_have_text(PACKET["model_asks"])
+    expect(page.get_by_text("Not verified")).to_be_visible()
+    expect(page.get_by_role("blockquote")).to_have_text(PACKET["model_asks"])
     page.get_by_label("Partly").check()
     page.get_by_label("Minutes that").fill("15")
     page.get_by_role("button", name="Record").click()
