@@ -51,6 +51,7 @@ from approvals.throttle import Throttle
 from approvals.visitors import SessionDesk, read_secret
 from settings import Settings, SettingsError
 from settings.sign_in import load_sign_in
+from settings.spans import telling_to
 from settings.temporal import connect
 from settings.tenants import load_tenants
 from settings.watched_limits import WatchedLimits
@@ -125,7 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        async with database, dispatch_database:
+        async with telling_to(settings.otlp_endpoint, "countersign-form"), database, dispatch_database:
             await services.signer.publish(database)
             dispatcher = Dispatcher(dispatch_database, runs)
             dispatching = asyncio.create_task(dispatcher.run(), name="dispatch votes")

@@ -1,6 +1,7 @@
 """Taking a decision: the same checks for the form, the API and the command line. The run checks everything again."""
 
 import logging
+import time
 from typing import Annotated, Literal
 
 from psycopg import AsyncCursor
@@ -18,9 +19,11 @@ from approvals.wire import Decide
 from contracts.approval import ApprovalView
 from contracts.base import JsonObject, Record
 from contracts.canonical import canonical_bytes, digest, digest_bytes, opaque_id
+from contracts.trace import trace_of
 from contracts.vote import SignedVote, Verdict, Vote, VoteRefusal, VoteRefused
 from policy.votes import judge_vote, read_vote
 from settings.logs import note
+from settings.spans import tell
 from store.accounts import members_behind
 from store.approvals import StoredRequest, find_request
 from store.attention import note_decision
@@ -96,6 +99,7 @@ async def decide(
     `sight`: the page on which it was decided; None where another front end showed the canonical view. `answer`: what
     the person's passkey answered there.
     """
+    began_ns = time.time_ns()
     async with services.database.tenant(visitor.tenant) as cursor:
         request = await find_request(cursor, visitor.tenant, request_id)
         if request is None:
@@ -113,8 +117,25 @@ async def decide(
             visitor.session.username,
         )
         return outcome
-    is_answered = outcome.vote.state != "pending"
-    return outcome if is_answered else Decided(vote=await _send(services, outcome.vote))
+    if outcome.vote.state == "pending":
+        outcome = Decided(vote=await _send(services, outcome.vote))
+    if not outcome.tested:  # no run is behind a test request
+        _tell(request, outcome.vote, began_ns)
+    return outcome
+
+
+def _tell(request: StoredRequest, vote: StoredVote, began_ns: int) -> None:
+    facts: dict[str, str | int] = {
+        "gen_ai.conversation.id": request.run_id,
+        "gen_ai.tool.name": request.tool,
+        "countersign.tenant": request.tenant,
+        "countersign.request": request.request_id,
+        "countersign.step": request.step,
+        "countersign.verdict": vote.verdict.value,
+        "countersign.answer": vote.state,
+        "countersign.waited_s": round((request.read_at - request.opened_at).total_seconds()),
+    }
+    tell("vote", trace_of(request.tenant, request.run_id), began_ns, facts)
 
 
 async def _cast(

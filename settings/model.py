@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     """Whether a worker first replays the newest open runs, and refuses to start on code that they do not fit."""
 
     otlp_endpoint: BaseUrl | None = None
-    """OpenTelemetry collector, OTLP over HTTP, that workers send traces and metrics to; unset: none."""
+    """OpenTelemetry collector, OTLP over HTTP, that is told of runs: traces, and of workers metrics; unset: none."""
 
     # Addresses of our own processes
     web_host: Host = "127.0.0.1"

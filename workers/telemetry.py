@@ -6,14 +6,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from temporalio.runtime import OpenTelemetryConfig, Runtime, TelemetryConfig
 
 from activities.spans import PLANNED
+from settings.otlp import trace_provider
 
 __all__ = ["telemetry"]
 
@@ -39,14 +36,13 @@ async def telemetry(endpoint: str, service: str) -> AsyncGenerator[Runtime]:
     Yields what a Temporal client takes, so that its metrics go there too. A collector that does not answer costs what
     it should have been told, and nothing else. Headers, sampling, queue sizes: OpenTelemetry's variables (`OTEL_…`).
     """
-    base = endpoint.rstrip("/")
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": service}), id_generator=_Ids(), shutdown_on_exit=False
-    )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{base}/v1/traces")))
+    provider = trace_provider(endpoint, service, _Ids())
     trace.set_tracer_provider(provider)
     metrics = OpenTelemetryConfig(
-        url=f"{base}/v1/metrics", http=True, durations_as_seconds=True, metric_periodicity=_METRICS_EVERY
+        url=f"{endpoint.rstrip('/')}/v1/metrics",
+        http=True,
+        durations_as_seconds=True,
+        metric_periodicity=_METRICS_EVERY,
     )
     try:
         yield Runtime(telemetry=TelemetryConfig(metrics=metrics, global_tags={"service_name": service}))

@@ -20,9 +20,11 @@ print(json.dumps(sorted(sys.modules)))
     ("modules", "unused"),
     [
         (("cli.approvals", "cli.runs", "cli.evals", "cli.tokens"), ("fastapi", "authlib", "pydantic_ai", "webauthn")),
+        (("approvals.app",), ("opentelemetry.sdk", "openai", "anthropic")),
+        (("workers.intake.__main__",), ("opentelemetry.sdk", "authlib", "webauthn", "openai", "anthropic")),
         (("workers.worker",), ("fastapi", "authlib", "pydantic_ai", "webauthn", "openai", "anthropic")),
     ],
-    ids=["commands", "worker"],
+    ids=["commands", "form", "intake", "worker"],
 )
 def test_a_start_loads_nothing_heavy_that_it_does_not_use(modules: tuple[str, ...], unused: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", _LOAD, *modules]

@@ -1,7 +1,8 @@
-"""A worker with a collector: one trace a run, told once, without content; and none of it can hold a run up."""
+"""Processes with a collector: one trace a run, told once, without content; and none of it can hold a run up."""
 
 import asyncio
 import gzip
+import secrets
 import sys
 import threading
 from collections.abc import AsyncGenerator, Generator
@@ -15,15 +16,25 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from contracts.outcome import Outcome
+from contracts.trace import trace_of
 from settings.environment import child_environment, plain_names
+from tests.approvals.conftest import form_on, office_at, sign_in
+from tests.approvals.scene import Person
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import ROOT, Server
-from tests.installation import Installation, installed
+from tests.installation import PASSWORD, TENANT, Installation, installed
+from tests.operating import soon
+from tests.workers.intake.sending import ENDPOINT, body_of, event, headers_for
+from tests.workers.intake.server import Intake
 from workers.embedded.ports import some_free
+from workflows.agent_run import AgentRun
 
 pytestmark = [pytest.mark.req("O1"), pytest.mark.timeout(120)]
 
-SMALL, INJECTED = "TIC-2001", "TIC-2003"
+SMALL, INJECTED, ONE_LEAD = "TIC-2001", "TIC-2003", "TIC-2006"
+REASON = "The carrier says so too."
+SENDER = 0xABCDEF
+"""Of a trace in which somebody sent an event."""
 END_LIMIT_S = 60.0
 
 
@@ -165,3 +176,50 @@ async def test_a_collector_that_is_gone_holds_nothing_up(office: Installation) -
     async with worker_that_tells(office, f"http://127.0.0.1:{some_free()}"):
         report = await (await office.start({"ticket_id": SMALL})).result()
     assert report.outcome is Outcome.COMPLETED
+
+
+def started(intake: Intake) -> bool | None:
+    """Whether the run of every event was started; None: not yet."""
+    return {row["state"] for row in intake.rows()} == {"started"} or None
+
+
+async def test_event_and_vote_are_told_in_the_trace_of_their_run_without_names_or_words(
+    office: Installation, collector: Collector, tmp_path: Path, database: DatabaseAddresses, temporal_address: str
+) -> None:
+    (tmp_path / "keys" / "session.secret").write_text(secrets.token_hex(32))
+    (tmp_path / "intake").mkdir()
+    body = body_of(event("evt-told", data={"ticket_id": ONE_LEAD}))
+    headers = headers_for(body, traceparent=f"00-{SENDER:032x}-{SENDER:016x}-01")
+    intake = Intake(
+        tmp_path / "intake", some_free(), database=database.url, owner_database=database.owner_url,
+        temporal_address=temporal_address, temporal_task_queue=office.settings.temporal_task_queue,
+        otlp_endpoint=collector.url,
+    )  # fmt: skip
+    form_settings = office.settings.model_copy(update={"otlp_endpoint": collector.url})
+    async with worker_that_tells(office, collector.url), office_at(form_settings) as form, form.visitor() as lena:
+        with intake:
+            answers = [await asyncio.to_thread(intake.post, body, headers) for _ in range(2)]
+            await soon(lambda: asyncio.to_thread(started, intake), "no run was started")
+        run_id = str(answers[0].json()["run_id"])
+        handle = office.client.get_workflow_handle_for(AgentRun.run, run_id)
+        request = await office.open_request(handle)
+        await sign_in(lena, Person("lena", ()), PASSWORD)
+        page = f"/requests/{request.request_id}"
+        decision = {"verdict": "approve", "digest": request.digest, "reason": REASON}
+        answer = await lena.post(f"{page}/decision", data={**await form_on(lena, page), **decision})
+        assert answer.status_code == 303, answer.text
+        report = await handle.result()
+    assert report.outcome is Outcome.COMPLETED
+
+    trace = trace_of(TENANT, run_id)
+    spans = [span for span in collector.spans if int.from_bytes(span.trace_id) == trace.trace_id]
+    assert {int.from_bytes(span.parent_span_id) for span in spans} == {trace.span_id, 0}
+    (received,) = [span for span in spans if span.name == "receive event"]  # the redelivery started nothing
+    assert said(received)["countersign.endpoint"] == ENDPOINT
+    assert [int.from_bytes(link.trace_id) for link in received.links] == [SENDER]
+    (vote,) = [span for span in spans if span.name == "vote"]
+    assert (said(vote)["countersign.verdict"], said(vote)["countersign.request"]) == ("approve", request.request_id)
+    assert {"invoke_agent support_refund", "receive event", "vote"} <= {span.name for span in spans}
+    everything = b"".join(collector.bodies)
+    for word in (b"lena", b"Lena", REASON.encode(), ONE_LEAD.encode(), b"evt-told"):
+        assert word not in everything

@@ -52,7 +52,7 @@ def build(settings: Settings) -> FastAPI:
         max_in_flight=settings.intake_in_flight,
         on_stored=dispatcher.wake,
     )
-    return create_app(receiver, dispatcher, store, waiting)
+    return create_app(receiver, dispatcher, store, waiting, otlp_endpoint=settings.otlp_endpoint)
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from contracts.base import Record
+from settings.spans import telling_to
 from store.database import Database, StoreDown
 from store.inbox import is_reachable
 from workers.intake.answers import Problem, Receipt, Refusal
@@ -97,7 +98,9 @@ class Health(Record):
     """What keeps runs from being started; events are accepted nonetheless. Empty: nothing."""
 
 
-def create_app(receiver: Receiver, dispatcher: Dispatcher, *databases: Database) -> FastAPI:
+def create_app(
+    receiver: Receiver, dispatcher: Dispatcher, *databases: Database, otlp_endpoint: str | None = None
+) -> FastAPI:
     """The application; it opens the databases and runs the dispatcher for as long as it lives."""
     app = FastAPI(
         title="Countersign event intake",
@@ -105,7 +108,7 @@ def create_app(receiver: Receiver, dispatcher: Dispatcher, *databases: Database)
         description=_ABOUT,
         docs_url=None,  # The pages load scripts from elsewhere.
         redoc_url=None,
-        lifespan=_lifespan(dispatcher, databases),
+        lifespan=_lifespan(dispatcher, databases, otlp_endpoint),
     )
 
     @app.post(
@@ -162,7 +165,7 @@ def _response(answer: Receipt | Refusal) -> JSONResponse:
 
 
 def _lifespan(
-    dispatcher: Dispatcher, databases: tuple[Database, ...]
+    dispatcher: Dispatcher, databases: tuple[Database, ...], otlp_endpoint: str | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def alive(_app: FastAPI) -> AsyncGenerator[None]:
@@ -171,7 +174,8 @@ def _lifespan(
         stop = asyncio.Event()
         task = asyncio.create_task(dispatcher.run(stop), name="dispatcher")
         try:
-            yield
+            async with telling_to(otlp_endpoint, "countersign-intake"):
+                yield
         finally:
             stop.set()
             await task

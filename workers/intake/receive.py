@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 
+from contracts.trace import trace_of
 from settings.endpoint_secrets import EndpointSecrets
 from settings.endpoints import Endpoint
 from settings.logs import note
+from settings.spans import tell
 from store.database import Database, StoreDown
 from store.inbox import Arrival, Conflict, Duplicate, Stored, accept
 from workers.intake.answers import Receipt, Refusal
@@ -49,13 +52,19 @@ class Receiver:
                 429, "overloaded", "Too many deliveries at once. Deliver again later.", retry_after_s=_OVERLOAD_RETRY_S
             )
         note(endpoint=name)
+        began_ns = time.time_ns()
         self.in_flight += 1
         try:
             body = await _read_body(request, endpoint.max_body_bytes)
             if isinstance(body, Refusal):
                 return body
             arrival = self._judge(name, endpoint, request, body)
-            return arrival if isinstance(arrival, Refusal) else await self._keep(arrival)
+            if isinstance(arrival, Refusal):
+                return arrival
+            kept = await self._keep(arrival)
+            if isinstance(kept, Receipt) and kept.status == "accepted":
+                _tell(arrival, began_ns, request.headers.get("traceparent", ""))
+            return kept
         finally:
             self.in_flight -= 1
 
@@ -96,6 +105,16 @@ class Receiver:
                     "event_conflict",
                     f"Another event was accepted under this id as {run_id}. Send a new event under a new id.",
                 )
+
+
+def _tell(arrival: Arrival, began_ns: int, caller: str) -> None:
+    facts: dict[str, str | int] = {
+        "gen_ai.conversation.id": arrival.run_id,
+        "gen_ai.agent.name": arrival.agent,
+        "countersign.tenant": arrival.tenant,
+        "countersign.endpoint": arrival.endpoint,
+    }
+    tell("receive event", trace_of(arrival.tenant, arrival.run_id), began_ns, facts, caller)
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes | Refusal:
