@@ -1,14 +1,18 @@
 """A caller for tests: it asks for the right token for each call, unless a test hands it another."""
 
+import time
 import uuid
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.examples.server import Server
+from tests.examples.server import POLL_S, Server
 from tests.examples.tokens import Issuer
 
 REFUND = {"order_id": "ORD-1001", "amount_minor": 1000, "currency": "EUR", "reason_code": "damaged_item"}
+
+PATIENCE_S, ARRIVAL_LIMIT_S = 0.3, 30.0
 
 
 def new_key() -> str:
@@ -81,6 +85,20 @@ class Caller:
         """Refund ten euros of ORD-1001, or what the changes say."""
         body = {**REFUND, **(changes or {})}
         return self.write("/refunds", "refunds:write", body, key=key, timeout_s=timeout_s, claims=claims)
+
+    def give_up(self, key: str, *, done: bool) -> None:
+        """Refund, and stop waiting while a planned fault holds the request: before the effect, or after it (`done`)."""
+        before = self._turns_left()
+        with pytest.raises(httpx.ReadTimeout):
+            self.refund(key=key, timeout_s=PATIENCE_S)
+        # A slow machine may not have come that far yet; it goes on without its caller.
+        until_s = time.monotonic() + ARRIVAL_LIMIT_S
+        while not (self.effect(key).is_success if done else self._turns_left() < before):
+            assert time.monotonic() < until_s, "the request did not reach the fault"
+            time.sleep(POLL_S)
+
+    def _turns_left(self) -> int:
+        return sum(fault["remaining"] for fault in self.server.admin("GET", "/faults").json()["faults"])
 
     def effect(self, key: str, *, tenant: str = "acme") -> httpx.Response:
         """Ask what became of a key."""

@@ -229,8 +229,12 @@ BROKEN: dict[str, tuple[int, bytes, str]] = {
 
 
 @pytest.fixture
-async def gullible(told: Answers, own: OwnIssuer, folder: Path) -> AsyncGenerator[ExchangeIssuer]:
-    made = ExchangeIssuer(config_of(told.url, f"{told.url}/token", f"{told.url}/jwks.json", timeout_s=0.5), own, folder)
+async def gullible(
+    told: Answers, own: OwnIssuer, folder: Path, request: pytest.FixtureRequest
+) -> AsyncGenerator[ExchangeIssuer]:
+    timeout_s: float = getattr(request, "param", 10.0)
+    config = config_of(told.url, f"{told.url}/token", f"{told.url}/jwks.json", timeout_s=timeout_s)
+    made = ExchangeIssuer(config, own, folder)
     yield made
     await made.close()
 
@@ -247,6 +251,7 @@ async def test_a_wrong_answer_is_no_credential_and_is_not_repeated(
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.parametrize("gullible", [0.5], indirect=True)
 async def test_a_slow_server_is_not_waited_for(gullible: ExchangeIssuer, told: Answers, client_key: OKPKey) -> None:
     told.delay = threading.Event()
     try:
