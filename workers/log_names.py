@@ -1,14 +1,17 @@
-"""What a line of a worker's log is about, as Temporal knows it: asked when a line is written, never before."""
+"""What a line of a worker's log is about: Temporal is asked when it is written, the tenant is noted before."""
 
 import logging
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+from typing_extensions import override
 
-from settings.logs import Names
+from settings.logs import Names, begin
 
-__all__ = ["names_of"]
+__all__ = ["NotesTenants", "names_of"]
 
 _PLACE = re.compile(r"s(\d+)(?:-c(\d+))?")
 """Of the ids of activities, as `workflows` give them."""
@@ -24,8 +27,6 @@ def names_of(record: logging.LogRecord) -> Names:
 
 def _of_activity(info: activity.Info) -> Names:
     names: dict[str, str | int] = {"activity": info.activity_type, "attempt": info.attempt}
-    if info.priority.fairness_key:
-        names["tenant"] = info.priority.fairness_key
     if info.workflow_id is None:
         return names
     names["run"] = info.workflow_id
@@ -35,3 +36,20 @@ def _of_activity(info: activity.Info) -> Names:
         if call is not None:
             names |= {"call": int(call), "key": f"{info.workflow_id}/{step}/{call}"}
     return names
+
+
+class NotesTenants(Interceptor):
+    """Lines of an activity name the tenant that it works for: its input says which."""
+
+    @override
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _NotesTenant(next)
+
+
+class _NotesTenant(ActivityInboundInterceptor):
+    @override
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        tenant = getattr(input.args[0], "tenant", "") if input.args else ""
+        if tenant:
+            begin(tenant=tenant)  # each activity is a task of its own
+        return await super().execute_activity(input)

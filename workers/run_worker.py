@@ -25,6 +25,7 @@ from settings.break_glass import load_break_glass
 from settings.notify import load_notify
 from settings.standing import load_standing
 from store.database import Database
+from workers.log_names import NotesTenants
 from workflows.sandbox import WORKFLOWS, sandbox
 
 __all__ = ["open_engine", "run_worker"]
@@ -87,6 +88,7 @@ def run_worker(client: Client, engine: Engine) -> Worker:
         workflows=list(WORKFLOWS),
         activities=[*RunActivities(engine).all(), *EmergencyActivities(engine).all()],
         workflow_runner=sandbox(),
+        interceptors=[NotesTenants()],
         max_concurrent_activities=_MAX_ACTIVITIES,
         max_concurrent_local_activities=_MAX_ACTIVITIES,
         max_cached_workflows=_MAX_CACHED_WORKFLOWS,

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 
 import pytest
-from temporalio.common import Priority
 from temporalio.testing import ActivityEnvironment
 
 from settings.logs import Names
@@ -18,9 +17,8 @@ def names_in(activity_id: str) -> Names:
     """What a line is about that an activity with this id writes."""
     made = ActivityEnvironment()
     made.info = dataclasses.replace(
-        made.info, workflow_id=RUN, activity_id=activity_id, activity_type="execute_tool", attempt=2,
-        priority=Priority(fairness_key="acme"),
-    )  # fmt: skip
+        made.info, workflow_id=RUN, activity_id=activity_id, activity_type="execute_tool", attempt=2
+    )
     found: Names = made.run(names_of, logging.makeLogRecord({}))
     return found
 
@@ -36,7 +34,7 @@ def names_in(activity_id: str) -> Names:
     ],
 )
 def test_an_activity_is_placed_by_its_id(activity_id: str, place: Names) -> None:
-    assert names_in(activity_id) == {"activity": "execute_tool", "attempt": 2, "tenant": "acme", "run": RUN, **place}
+    assert names_in(activity_id) == {"activity": "execute_tool", "attempt": 2, "run": RUN, **place}
 
 
 def test_a_line_of_workflow_code_names_its_run_and_any_other_none() -> None:

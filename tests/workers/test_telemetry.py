@@ -109,8 +109,9 @@ async def office(
 
 
 @asynccontextmanager
-async def worker_that_tells(office: Installation, endpoint: str) -> AsyncGenerator[None]:
-    """A worker of its own process, ended politely."""
+async def worker_that_tells(office: Installation, endpoint: str) -> AsyncGenerator[list[str]]:
+    """A worker of its own process, ended politely. Afterwards the lines of its log."""
+    lines: list[str] = []
     settings = office.settings.model_copy(update={"worker_port": some_free(), "otlp_endpoint": endpoint})
     names = (*plain_names(), "database_url", "credential_key_file")
     worker = await asyncio.create_subprocess_exec(
@@ -118,11 +119,12 @@ async def worker_that_tells(office: Installation, endpoint: str) -> AsyncGenerat
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        yield
+        yield lines
         worker.terminate()
         async with asyncio.timeout(END_LIMIT_S):
             _, words = await worker.communicate()
         assert worker.returncode == 0, words
+        lines += words.decode().splitlines()
     finally:
         if worker.returncode is None:
             worker.kill()
@@ -132,7 +134,7 @@ async def worker_that_tells(office: Installation, endpoint: str) -> AsyncGenerat
 async def test_each_run_is_one_trace_that_names_what_was_done_and_quotes_nothing(
     office: Installation, collector: Collector
 ) -> None:
-    async with worker_that_tells(office, collector.url):
+    async with worker_that_tells(office, collector.url) as log:
         done = await (await office.start({"ticket_id": SMALL})).result()
         handed_over = await (await office.start({"ticket_id": INJECTED})).result()
         assert await asyncio.to_thread(collector.measured.wait, END_LIMIT_S)
@@ -163,6 +165,9 @@ async def test_each_run_is_one_trace_that_names_what_was_done_and_quotes_nothing
     denied = [span for span in collector.spans if said(span).get("countersign.status") == "denied"]
     assert denied
     assert all(span.status.code != Status.STATUS_CODE_ERROR for span in denied)
+
+    (ended,) = [line for line in log if f"run={done.run_id}" in line and "the run ended" in line]
+    assert ended.endswith(f"completed, done activity=close_run attempt=1 run={done.run_id} tenant={TENANT}")
 
     # Words of tickets, of models and of arguments are nowhere, in spans or metrics.
     everything = b"".join(collector.bodies)
