@@ -8,24 +8,6 @@ from contracts.outcome import EscalationPacket, OutcomeReason
 __all__ = ["escalation_packet"]
 
 _MAX_LINES = 200
-_WHY = {
-    OutcomeReason.HANDED_OVER: "The agent asked for a person.",
-    OutcomeReason.MALFORMED_OUTPUT: "The model kept answering in a form that cannot be used.",
-    OutcomeReason.REFUSED_BY_MODEL: "The model refused to work on this.",
-    OutcomeReason.LIMIT_REACHED: "The run met one of its limits.",
-    OutcomeReason.LOOP: "The run went in circles.",
-    OutcomeReason.NO_MODEL: "No model could be had.",
-    OutcomeReason.DENIED: "Policy denied what the agent wanted to do.",
-    OutcomeReason.TAKEN_OVER: "An approver took it over.",
-    OutcomeReason.APPROVAL_DENIED: "A person denied what the agent wanted to do.",
-    OutcomeReason.APPROVAL_EXPIRED: "Nobody decided about an approval in time.",
-    OutcomeReason.EFFECT_UNKNOWN: "It is not known whether a write happened.",
-    OutcomeReason.HALTED: "A kill switch or a disabled agent stopped the run.",
-    OutcomeReason.RUN_GONE: "Its workflow ended without telling anybody: terminated, failed, or gone from Temporal.",
-    OutcomeReason.POSTCONDITION_FAILED: "The agent said it was done, but the records do not show it.",
-    OutcomeReason.REQUESTED: "The run was cancelled on request.",
-    OutcomeReason.ENGINE_FAULT: "A fault of this software stopped the run.",
-}
 _NEEDED = {
     OutcomeReason.HANDED_OVER: "Check what it asks for against the records, then go on by hand.",
     OutcomeReason.POSTCONDITION_FAILED: "Look at what was really done, then go on by hand.",
@@ -69,7 +51,7 @@ def escalation_packet(
     goal = f"{event.get('type', 'event')} {event.get('subject') or ''}".strip()
     return EscalationPacket(
         goal=goal,
-        why=" ".join(part for part in (_WHY.get(reason, reason.value), detail) if part),
+        why=f"{reason.in_words()} {detail}".rstrip(),
         needed=(not by_model and asked) or _NEEDED.get(reason, "Look at what was tried and go on by hand."),
         model_asks=asked if by_model else "",
         steps=tuple(lines[-_MAX_LINES:]),

@@ -15,7 +15,7 @@ from contracts.vote import Verdict
 from store.limits import RunUsage
 from store.run_facts import RunAsked, RunDeed, RunFacts, RunStopped
 
-__all__ = ["REASONS", "RunHead", "RunView", "run_view"]
+__all__ = ["RunHead", "RunView", "run_view"]
 
 _SHORT = 80
 """Characters of a value on the page of its run; the write's own page has it whole."""
@@ -33,28 +33,6 @@ _OUTCOMES: dict[Outcome, tuple[str, Mark]] = {
 }
 _WAITS: tuple[str, Mark] = ("Waits for people", "expired")
 _UNDER_WAY: tuple[str, Mark] = ("Under way", "open")
-REASONS: dict[OutcomeReason, str] = {
-    OutcomeReason.DONE: "It did what it was asked for.",
-    OutcomeReason.HANDED_OVER: "The model asked for a person.",
-    OutcomeReason.MALFORMED_OUTPUT: "The model's answers could not be used.",
-    OutcomeReason.REFUSED_BY_MODEL: "The model refused the job.",
-    OutcomeReason.LIMIT_REACHED: "It met one of its limits.",
-    OutcomeReason.LOOP: "It went in circles.",
-    OutcomeReason.NO_MODEL: "No model could be had.",
-    OutcomeReason.DENIED: "Policy denied what it wanted to do.",
-    OutcomeReason.TAKEN_OVER: "An approver took it over.",
-    OutcomeReason.APPROVAL_DENIED: "People denied what it wanted to do.",
-    OutcomeReason.APPROVAL_EXPIRED: "Nobody decided in time.",
-    OutcomeReason.EFFECT_UNKNOWN: "Nobody knows whether one of its writes happened.",
-    OutcomeReason.HALTED: "It was stopped: by a kill switch, or because its agent is disabled.",
-    OutcomeReason.POSTCONDITION_FAILED: "It said that it was done, and the agent's own check found that it was not.",
-    OutcomeReason.STORE_DOWN: "The database could not be reached.",
-    OutcomeReason.NOT_ADMITTED: "It was not let in: nothing vouched for it, or its agent's definition was invalid.",
-    OutcomeReason.REQUESTED: "Somebody ended it.",
-    OutcomeReason.RUN_GONE: "Its workflow ended without closing it.",
-    OutcomeReason.ENGINE_FAULT: "Countersign itself failed. Tell the operator of this installation.",
-}
-"""Why a run ended, in a sentence."""
 _STATES: dict[EffectState, tuple[str, Mark]] = {
     EffectState.PREPARED: ("About to be sent", "open"),
     EffectState.IN_FLIGHT: ("Being sent", "open"),
@@ -173,7 +151,7 @@ def run_view(run: RunHead, facts: RunFacts) -> RunView:
     return RunView(
         title=title,
         mark=mark,
-        why=REASONS[run.reason] if run.reason else "",
+        why=run.reason.in_words() if run.reason else "",
         times=f"{at(run.opened_at)}, {'took' if run.closed_at else 'open for'} {spent}",
         deeds=tuple(_deed(run.run_id, one, facts.asked) for one in facts.deeds),
         in_doubt=sum(one.state is EffectState.UNKNOWN for one in facts.deeds),

@@ -1,5 +1,6 @@
 """How a run ends."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import Field
@@ -29,7 +30,7 @@ class OutcomeReason(StrEnum):
 
     DONE = "done"
     HANDED_OVER = "handed_over"
-    """The model asked for a person."""
+    """The agent asked for a person."""
     MALFORMED_OUTPUT = "malformed_output"
     REFUSED_BY_MODEL = "refused_by_model"
     LIMIT_REACHED = "limit_reached"
@@ -56,6 +57,33 @@ class OutcomeReason(StrEnum):
     """Its workflow ended without closing it: terminated, failed, or gone from Temporal."""
     ENGINE_FAULT = "engine_fault"
     """A fault of this software."""
+
+    def in_words(self) -> str:
+        """A sentence for people."""
+        return _REASONS[self]
+
+
+_REASONS: Mapping[OutcomeReason, str] = {
+    OutcomeReason.DONE: "It did what it was asked for.",
+    OutcomeReason.HANDED_OVER: "The agent asked for a person.",
+    OutcomeReason.MALFORMED_OUTPUT: "The model's answers could not be used.",
+    OutcomeReason.REFUSED_BY_MODEL: "The model refused the job.",
+    OutcomeReason.LIMIT_REACHED: "It met one of its limits.",
+    OutcomeReason.LOOP: "It went in circles.",
+    OutcomeReason.NO_MODEL: "No model could be had.",
+    OutcomeReason.DENIED: "Policy denied what it wanted to do.",
+    OutcomeReason.TAKEN_OVER: "An approver took it over.",
+    OutcomeReason.APPROVAL_DENIED: "People denied what it wanted to do.",
+    OutcomeReason.APPROVAL_EXPIRED: "Nobody decided in time.",
+    OutcomeReason.EFFECT_UNKNOWN: "Nobody knows whether one of its writes happened.",
+    OutcomeReason.HALTED: "It was stopped: by a kill switch, or because its agent is disabled.",
+    OutcomeReason.POSTCONDITION_FAILED: "It said that it was done, and the agent's own check found that it was not.",
+    OutcomeReason.STORE_DOWN: "The database could not be reached.",
+    OutcomeReason.NOT_ADMITTED: "It was not let in: nothing vouched for it, or its agent's definition was invalid.",
+    OutcomeReason.REQUESTED: "Somebody ended it.",
+    OutcomeReason.RUN_GONE: "Its workflow ended without closing it.",
+    OutcomeReason.ENGINE_FAULT: "Countersign itself failed. Tell the operator of this installation.",
+}
 
 
 class RunTotals(Record):
