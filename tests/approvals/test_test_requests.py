@@ -1,5 +1,6 @@
 """Test requests before people: like any other until they decide, and then nothing has happened but that they know."""
 
+import re
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ async def test_a_denial_passes_and_others_learn_that_it_was_a_test_and_not_how_s
     async with office.signed_in(VERA) as client:
         page = (await client.get(f"/requests/{request.request_id}")).text
         assert "This was a test request" in page
-        assert "lena" not in page.lower()
+        assert not re.search(r"\blena\b", page, re.IGNORECASE)  # as a word: ids are random letters
         assert decoy.tell not in page
         assert (await client.get(f"/runs/{decoy.run_id}")).status_code == 404
 

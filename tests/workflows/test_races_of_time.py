@@ -69,7 +69,7 @@ async def test_votes_that_meet_the_expiry_are_in_time_for_everybody_or_for_nobod
         tabs = [await stack.enter_async_context(browser_of(office, name)) for name in ("lena", "lena", "leo", "leo")]
         handle = await hasty.start({"ticket_id": ONE_LEAD})
         request = await hasty.open_request(handle)
-        forms = [await form_of(tab, request, "approve") for tab in tabs]
+        forms = await asyncio.gather(*(form_of(tab, request, "approve") for tab in tabs))
         end_s = request.expires_at.timestamp()
         statuses = await asyncio.gather(
             *(
