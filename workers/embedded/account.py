@@ -4,6 +4,7 @@ import os
 import pwd
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from workers.embedded.errors import StackError
 __all__ = ["Account", "let_through", "own_folder", "readable", "unprivileged"]
 
 _NAME = "pgserver"
+_PAUSES_S = (0.1, 0.5, 0.0)
 _LIMIT_S = 30
 
 
@@ -32,23 +34,33 @@ def unprivileged() -> Account | None:
     """The account to run Postgres as: made at need when we are root; None when we are an ordinary user already."""
     if os.geteuid() != 0:
         return None
+    return _account() or _made_account()
+
+
+def _account() -> Account | None:
     try:
         entry = pwd.getpwnam(_NAME)
     except KeyError:
-        _make_account()
-        entry = pwd.getpwnam(_NAME)
+        return None
     return Account(_NAME, entry.pw_uid, entry.pw_gid)
 
 
-def _make_account() -> None:
+def _made_account() -> Account:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _NAME]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise StackError(
-            f"Postgres does not run as root, and the account {_NAME} cannot be made ({type(error).__name__}). "
-            f"Run `{' '.join(command)}`, be an ordinary user, or set DATABASE_URL."
-        ) from error
+    fault: Exception | None = None
+    # Another stack that starts beside this one may make it first, or hold the lock of the accounts' file.
+    for pause_s in _PAUSES_S:
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
+        except (OSError, subprocess.SubprocessError) as error:
+            fault = error
+        if (found := _account()) is not None:
+            return found
+        time.sleep(pause_s)
+    raise StackError(
+        f"Postgres does not run as root, and the account {_NAME} cannot be made ({type(fault).__name__}). "
+        f"Run `{' '.join(command)}`, be an ordinary user, or set DATABASE_URL."
+    ) from fault
 
 
 def own_folder(folder: Path, account: Account | None) -> None:
