@@ -10,11 +10,13 @@ from activities.models.prices import UnpricedModel
 from activities.registry import AgentRefused
 from activities.transcript import event_message, message_row
 from activities.undo import pin_undo
+from contracts.agent import PinnedAgent
 from contracts.audit import RunOpened
+from contracts.base import Digest
 from contracts.event import AcceptedEvent, EventOrigin, RunRequest, UndoOrigin
 from contracts.model import SystemMessage
 from contracts.run_activities import NOT_ADMITTED, STORE_DOWN, Pinned
-from store.runs import NewRun, PinnedDefinition, load_definition, load_opening, open_run
+from store.runs import NewRun, Opening, PinnedDefinition, load_opening, open_run
 
 __all__ = ["pin_agent"]
 
@@ -39,12 +41,25 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
     told = (request.run_id, request.agent, origin.body_digest, request.on_behalf_of)
     if told != (accepted.run_id, accepted.agent, accepted.event.body_digest, accepted.on_behalf_of):
         _refuse(f"the accepted event {origin.event_id!r} started another run than this")
+    # A later part of a long run goes on with what it began with, whatever has become of the agent's folder meanwhile.
+    definition, opened_s = accepted.opened or await _open(engine, request, origin, accepted)
+    agent = await engine.definition(request.tenant, definition)
+    return Pinned(
+        definition=definition,
+        agent=agent,
+        opened_at=opened_s,
+        interested=_interested(agent, accepted),
+        goal=_goal(accepted.event),
+        event=accepted.event.model_dump(mode="json"),
+    )
+
+
+async def _open(engine: Engine, request: RunRequest, origin: EventOrigin, accepted: Opening) -> tuple[Digest, int]:
+    """Open the run with its agent as it is now; its definition's digest and when it was opened (Unix seconds)."""
     pinned = _pin(engine, request, accepted.vote_keys)
     agent = pinned.agent
-    interested = tuple(name for name in (accepted.on_behalf_of, agent.owner) if name)
-    goal = _goal(accepted.event)
     first = (SystemMessage(text=agent.prompt), event_message(accepted.event.model_dump(mode="json")))
-    stored, opened_s = await open_run(
+    return await open_run(
         engine.db,
         NewRun(
             tenant=request.tenant,
@@ -55,28 +70,14 @@ async def pin_agent(engine: Engine, request: RunRequest) -> Pinned:
             parent_run_id=None,
             root_run_id=request.run_id,
             on_behalf_of=accepted.on_behalf_of,
-            interested=interested,
+            interested=_interested(agent, accepted),
             trusted_fields=accepted.event.trusted,
-            goal=goal,
+            goal=_goal(accepted.event),
             messages=tuple(message_row(message) for message in first),
             audit=RunOpened(
                 agent=agent.name, definition=pinned.digest, origin=origin, on_behalf_of=accepted.on_behalf_of
             ).model_dump_json(),
         ),
-    )
-    if stored != pinned.digest:
-        # Pinned by an earlier attempt or an earlier part of a long run, before the folder changed: that one holds.
-        found = await load_definition(engine.db, request.tenant, stored)
-        if found is None:
-            _refuse("the pinned definition is gone")
-        agent = found
-    return Pinned(
-        definition=stored,
-        agent=agent,
-        opened_at=opened_s,
-        interested=interested,
-        goal=goal,
-        event=accepted.event.model_dump(mode="json"),
     )
 
 
@@ -90,6 +91,10 @@ def _pin(engine: Engine, request: RunRequest, vote_keys: dict[str, str]) -> Pinn
         return engine.pin(request.agent, models, vote_keys)
     except (AgentRefused, ModelMapError, UnpricedModel, ValueError) as error:
         _refuse(str(error), error)
+
+
+def _interested(agent: PinnedAgent, accepted: Opening) -> tuple[str, ...]:
+    return tuple(name for name in (accepted.on_behalf_of, agent.owner) if name)
 
 
 def _goal(event: AcceptedEvent) -> str:

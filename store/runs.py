@@ -47,10 +47,12 @@ class Opening:
     on_behalf_of: str | None
     vote_keys: dict[str, str]
     """Public keys (JWK as canonical JSON) in use, by key id: what the run pins."""
+    opened: tuple[Digest, int] | None
+    """Of a run that was opened before: its definition and when (Unix seconds)."""
 
 
 async def load_opening(db: Database, tenant: str, endpoint: str, event_id: str) -> Opening | None:
-    """The inbox row of an event, with the keys in use; None when no such event was accepted."""
+    """The inbox row of an event, with the keys in use and its run if it is open; None: no such event was accepted."""
     row = await db.call("select * from load_opening(%s, %s, %s)", (tenant, endpoint, event_id))
     if row["event"] is None:
         return None
@@ -60,6 +62,7 @@ async def load_opening(db: Database, tenant: str, endpoint: str, event_id: str) 
         run_id=row["run_id"],
         on_behalf_of=row["on_behalf_of"],
         vote_keys=row["keys"],
+        opened=(row["definition"], row["opened_s"]) if row["definition"] else None,
     )
 
 
@@ -103,7 +106,7 @@ class NewRun:
     """Body of the first audit entry."""
 
 
-async def open_run(db: Database, run: NewRun) -> tuple[str, int]:
+async def open_run(db: Database, run: NewRun) -> tuple[Digest, int]:
     """Insert a run, or find it; its definition's digest and when it was opened (Unix seconds)."""
     agent = run.definition.agent
     row = await db.call(

@@ -82,6 +82,18 @@ class Installation:
         event_id: str = "", on_behalf_of: str | None = None, **request: int,
     ) -> WorkflowHandle[AgentRun, RunReport]:  # fmt: skip
         """Accept an event and start its run, as the intake does."""
+        asked = await self.accepted(
+            data, agent=agent, trusted=trusted, event_id=event_id, on_behalf_of=on_behalf_of, **request
+        )
+        return await self.client.start_workflow(
+            AgentRun.run, asked, id=asked.run_id, task_queue=self.settings.temporal_task_queue
+        )
+
+    async def accepted(
+        self, data: JsonObject, *, agent: str = "support_refund", trusted: tuple[str, ...] = ("ticket_id",),
+        event_id: str = "", on_behalf_of: str | None = None, **request: int,
+    ) -> RunRequest:  # fmt: skip
+        """Accept an event; what its run is to be started with."""
         event = AcceptedEvent(
             id=event_id or uuid.uuid4().hex, source=SOURCE, type="ticket.created", data=data, trusted=trusted
         )
@@ -93,14 +105,9 @@ class Installation:
             ),
         )
         origin = EventOrigin(endpoint=ENDPOINT, event_id=event.key, body_digest=event.body_digest)
-        return await self.client.start_workflow(
-            AgentRun.run,
-            RunRequest.model_validate(
-                {"tenant": TENANT, "run_id": run_id, "agent": agent, "origin": origin, "store_wait_s": 20,
-                 "model_wait_s": 20, "on_behalf_of": on_behalf_of, **request}
-            ),
-            id=run_id,
-            task_queue=self.settings.temporal_task_queue,
+        return RunRequest.model_validate(
+            {"tenant": TENANT, "run_id": run_id, "agent": agent, "origin": origin, "store_wait_s": 20,
+             "model_wait_s": 20, "on_behalf_of": on_behalf_of, **request}
         )  # fmt: skip
 
     async def open_request(self, handle: WorkflowHandle[AgentRun, RunReport]) -> StoredRequest:

@@ -34,13 +34,16 @@ end $$;
 drop function if exists load_opening;
 create function load_opening( -- the inbox row that vouches for a run, and the keys that it pins
     p_tenant text, p_endpoint text, p_event_id text,
-    out event text, out agent text, out run_id text, out on_behalf_of text, out keys json
+    out event text, out agent text, out run_id text, out on_behalf_of text, out keys json,
+    out definition text, out opened_s bigint -- null: it was not opened yet
 ) language plpgsql stable as $$
 begin
     perform take_tenant(p_tenant);
     select i.event, i.agent, i.run_id, i.on_behalf_of into event, agent, run_id, on_behalf_of from inbox i
         where i.tenant = p_tenant and i.endpoint = p_endpoint and i.event_id = p_event_id;
     select coalesce(json_object_agg(k.kid, k.public_jwk), '{}'::json) into keys from vote_keys k where k.retired_at is null;
+    select r.definition, floor(extract(epoch from r.opened_at)) into definition, opened_s
+        from runs r where r.tenant = p_tenant and r.run_id = load_opening.run_id;
 end $$;
 
 drop function if exists begin_closing;

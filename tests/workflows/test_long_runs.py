@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
+from activities.pin_agent import pin_agent
 from contracts.outcome import Outcome, OutcomeReason, RunReport
 from store.runs import load_transcript
 from tests.conftest import DatabaseAddresses, running
 from tests.examples.server import Server
-from tests.installation import installed
+from tests.installation import Installation, installed
 from tests.workflows.test_safe_ends import SCRIPT, ended
 from tests.workflows.variants import MAY_CIRCLE, agents_with, models_with
 from workers.embedded.ports import some_free
@@ -54,3 +56,15 @@ async def test_a_long_run_continues_as_new_and_counts_on(
     # Every step stands in the transcript once: one answer, one result.
     assert [row["step"] for row in transcript if row["call"] is None][2:] == list(range(1, STEPS + 1))
     assert snapshot.step == STEPS + 1
+
+
+@pytest.mark.req("D3", "D4")
+async def test_a_later_part_of_a_run_begins_with_what_the_first_pinned(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await installation.accepted({"ticket_id": "TIC-2001"})
+    pinned = await pin_agent(installation.engine, begun)
+    monkeypatch.delitem(installation.engine.registry.agents, begun.agent)
+    assert await pin_agent(installation.engine, begun) == pinned
+    with pytest.raises(ApplicationError, match="no agent support_refund"):
+        await pin_agent(installation.engine, await installation.accepted({"ticket_id": "TIC-2001"}))
