@@ -1,10 +1,10 @@
 """The system account of Postgres when we are root, which Postgres refuses to run as."""
 
+import fcntl
 import os
 import pwd
 import stat
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from workers.embedded.errors import StackError
 __all__ = ["Account", "let_through", "own_folder", "readable", "unprivileged"]
 
 _NAME = "pgserver"
-_PAUSES_S = (0.1, 0.5, 0.0)
+_ACCOUNTS_FOLDER = "/etc"
 _LIMIT_S = 30
 
 
@@ -46,21 +46,23 @@ def _account() -> Account | None:
 
 
 def _made_account() -> Account:
+    """Made once: of two `useradd` at the same time both succeed, and the second takes the first one's user id away."""
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _NAME]
-    fault: Exception | None = None
-    # Another stack that starts beside this one may make it first, or hold the lock of the accounts' file.
-    for pause_s in _PAUSES_S:
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
-        except (OSError, subprocess.SubprocessError) as error:
-            fault = error
-        if (found := _account()) is not None:
-            return found
-        time.sleep(pause_s)
-    raise StackError(
-        f"Postgres does not run as root, and the account {_NAME} cannot be made ({type(fault).__name__}). "
-        f"Run `{' '.join(command)}`, be an ordinary user, or set DATABASE_URL."
-    ) from fault
+    folder = os.open(_ACCOUNTS_FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if (made_meanwhile := _account()) is not None:
+            return made_meanwhile
+        subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
+        entry = pwd.getpwnam(_NAME)
+    except (OSError, KeyError, subprocess.SubprocessError) as error:
+        raise StackError(
+            f"Postgres does not run as root, and the account {_NAME} cannot be made ({type(error).__name__}). "
+            f"Run `{' '.join(command)}`, be an ordinary user, or set DATABASE_URL."
+        ) from error
+    finally:
+        os.close(folder)
+    return Account(_NAME, entry.pw_uid, entry.pw_gid)
 
 
 def own_folder(folder: Path, account: Account | None) -> None:

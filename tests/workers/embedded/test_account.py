@@ -2,36 +2,50 @@
 
 import pwd
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
-from workers.embedded import account
 from workers.embedded.account import Account, unprivileged
 from workers.embedded.errors import StackError
 
 MADE = pwd.struct_passwd(("pgserver", "x", 998, 997, "", "/", "/usr/sbin/nologin"))
 
 
-@pytest.mark.parametrize("comes_after", [1, 2, None])
-def test_two_that_start_side_by_side_have_one_account(monkeypatch: pytest.MonkeyPatch, comes_after: int | None) -> None:
-    tried: list[list[str]] = []
+def test_stacks_that_start_side_by_side_make_one_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, looked = Barrier(4), list[str]()
+    made: list[list[str]] = []
 
     def useradd(command: list[str], **_: object) -> None:
-        tried.append(command)
-        raise subprocess.CalledProcessError(9, command)
+        made.append(command)
 
-    def getpwnam(_name: str) -> pwd.struct_passwd:
-        if comes_after is None or len(tried) < comes_after:
-            raise KeyError
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        looked.append(name)
+        if len(looked) <= together.parties:
+            together.wait()  # each finds none before any makes one
+        if not made:
+            raise KeyError(name)
         return MADE
 
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(account, "_PAUSES_S", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(subprocess, "run", useradd)
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
-    if comes_after is None:
-        with pytest.raises(StackError, match="Run `useradd"):
-            unprivileged()
-        return
-    assert unprivileged() == Account("pgserver", 998, 997)
-    assert len(tried) == comes_after
+    monkeypatch.setattr(subprocess, "run", useradd)
+    with ThreadPoolExecutor(together.parties) as threads:
+        found = [each.result() for each in [threads.submit(unprivileged) for _ in range(together.parties)]]
+    assert found == [Account("pgserver", 998, 997)] * together.parties
+    assert len(made) == 1
+
+
+def test_an_account_that_cannot_be_made_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def useradd(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(1, command)
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        raise KeyError(name)
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    monkeypatch.setattr(subprocess, "run", useradd)
+    with pytest.raises(StackError, match="Run `useradd"):
+        unprivileged()
