@@ -5,6 +5,7 @@ on the control part of their recorded results.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -196,6 +197,17 @@ class AgentRun:
     async def _close(self, pinned: Pinned, end: End) -> RunReport:
         self._phase = "closing"
         self._halts.close()
+        closing = asyncio.ensure_future(self._report(pinned, end))
+        # Who cancels it now comes too late: it has an end, which is written down all the same.
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(closing)
+        report = await closing
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._phase = "closed"
+        return report
+
+    async def _report(self, pinned: Pinned, end: End) -> RunReport:
+        """Write the end down; where that cannot be done, all that is known goes into the workflow's result."""
         request = CloseRun(
             tenant=self._request.tenant,
             run_id=self._request.run_id,
@@ -216,9 +228,6 @@ class AgentRun:
         except FailureError as error:
             fault = end_of_fault(error)
             return report_without_store(request.run_id, fault, pinned.goal, self._totals, steps)
-        finally:
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            self._phase = "closed"
 
     def _ended(self, report: RunReport) -> RunReport:
         """Make the outcome searchable in Temporal too."""

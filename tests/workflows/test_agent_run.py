@@ -1,11 +1,14 @@
 """Whole runs on the real store, the real Temporal server and the real back office."""
 
+import asyncio
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 
 from activities.close_run import close_run
@@ -19,16 +22,18 @@ from contracts.outcome import Outcome, OutcomeReason, RunReport
 from contracts.run_activities import CloseRun
 from contracts.vote import Verdict, VoteAccepted, VoteRefusal, VoteRefused
 from settings import Settings
+from store.database import Database
 from store.effects import list_effects
-from store.runs import load_run
+from store.runs import Closing, begin_closing, load_run
 from tests.conftest import DatabaseAddresses
 from tests.examples.server import Server
 from tests.installation import Installation, installed
-from tests.operating import freed, obeyed, paused, resume_freed, switch_on
+from tests.operating import freed, obeyed, paused, resume_freed, soon, switch_on
 from workers.run_worker import run_worker
 from workflows.agent_run import AgentRun
 
 SMALL, LARGE, HUGE, INJECTED = "TIC-2001", "TIC-2006", "TIC-2002", "TIC-2003"
+CANCEL_REQUESTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
 Handle = WorkflowHandle[AgentRun, RunReport]
 
 
@@ -141,6 +146,40 @@ async def test_a_run_that_is_cancelled_before_it_begins_has_a_record_of_doing_no
         row = await load_run(made.db, "acme", handle.id)
     assert row is not None
     assert (row["outcome"], row["closed"], row["steps"]) == ("cancelled", True, 0)
+
+
+@pytest.mark.req("D2")
+async def test_who_cancels_a_run_while_it_is_closed_comes_too_late(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def held(db: Database, tenant: str, run_id: str, step: int) -> Closing:
+        closing.set()
+        await cancelled.wait()
+        return await begin_closing(db, tenant, run_id, step)
+
+    async def told() -> bool | None:
+        kinds = [event.event_type async for event in handle.fetch_history_events()]
+        after = kinds[kinds.index(CANCEL_REQUESTED) :] if CANCEL_REQUESTED in kinds else []
+        return EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED in after or None
+
+    monkeypatch.setattr("activities.close_run.begin_closing", held)
+    request = await installation.accepted({"ticket_id": SMALL})
+    queue, short = installation.settings.temporal_task_queue, timedelta(seconds=2)
+    handle = await installation.client.start_workflow(
+        AgentRun.run, request, id=request.run_id, task_queue=queue, task_timeout=short
+    )
+    await closing.wait()
+    await handle.cancel()
+    # The run is told with its next workflow task: the one before lasts until Temporal asks how its closing is going.
+    await soon(told, "the run was not told that it is cancelled")
+    assert (await handle.query(AgentRun.snapshot)).phase == "closing"
+    cancelled.set()
+    report = await handle.result()
+    row = await load_run(installation.db, "acme", handle.id)
+    assert row is not None
+    assert (report.outcome.value, row["outcome"], row["closed"]) == ("completed", "completed", True)
 
 
 @pytest.mark.req("D1", "O1")
