@@ -4,12 +4,13 @@ Every copy is whole: its own run, target and view, digests that hold, votes on w
 does not name are those of the request that was copied.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import product
 
 import psycopg
 
-from contracts.agent import ApprovalTimes, Stage
+from contracts.agent import ApprovalTimes, OnExceeded, RunLimits, Stage
 from contracts.approval import ApprovalBasis, ApprovalView, EvidenceItem
 from contracts.base import JsonObject
 from contracts.canonical import digest, digest_bytes, run_id_for
@@ -24,6 +25,10 @@ GROUPS = ("support-leads", "finance", "access-admins", "legal", "sales-leads")
 PERSONS = tuple(f"person{number:02}" for number in range(40))
 """Who has voted on what is decided."""
 _DIGEST = digest_bytes(b"")
+_LIMITS = RunLimits(
+    tokens=60_000, micros=500_000, steps=16, tool_calls=10, malformed=3, active_s=900, age_s=172_800,
+    on_exceeded=OnExceeded.ESCALATE,
+)  # fmt: skip
 _TARGET = "target_00000000"
 """Stands in a template's view where each copy has its own target."""
 # Tool, tier, what it is done to, whether money moves.
@@ -165,10 +170,15 @@ insert into votes (tenant, decision_id, request_id, run_id, person, display_name
 _RUNS = """
 insert into runs (tenant, run_id, agent, agent_version, definition, endpoint, event_id, root_run_id, goal, opened_at,
         closed_at, outcome, reason)
-    select %(tenant)s, c.run_id, r.agent, 3, '', 'support-tickets', c.target, c.run_id, 'An event', c.opened_at,
-        case when not c.is_open then c.opened_at + interval '1 hour' end, case when not c.is_open then 'completed' end,
-        case when not c.is_open then 'finished' end
+    select %(tenant)s, c.run_id, r.agent, 3, %(definition)s, 'support-tickets', c.target, c.run_id, 'An event',
+        c.opened_at, case when not c.is_open then c.opened_at + interval '1 hour' end,
+        case when not c.is_open then 'completed' end,
+        case when not c.is_open then 'done' end
     from numbered c join approval_requests r on r.tenant = %(tenant)s and r.request_id = c.request_id
+"""
+_DEFINITION = """
+insert into definitions (tenant, digest, agent, body)
+    values (%(tenant)s, %(definition)s, 'support_refund', %(body)s) on conflict do nothing
 """
 _STATES = """
 insert into run_state (tenant, run_id, audit_head, steps, tool_calls, micros_used, closed)
@@ -191,9 +201,11 @@ async def fill(
         "open": open_requests,
         "target": _TARGET,
         "persons": list(PERSONS),
+        "definition": _DIGEST,
+        "body": json.dumps({"limits": _LIMITS.model_dump(mode="json")}),
     }
     async with await psycopg.AsyncConnection.connect(owner_url) as connection:
-        for statement in (_NUMBERED, _REQUESTS, _VOTES, _RUNS, _STATES):
+        for statement in (_NUMBERED, _REQUESTS, _VOTES, _DEFINITION, _RUNS, _STATES):
             await psycopg.AsyncClientCursor(connection).execute(statement, values)
         await connection.commit()
         await connection.set_autocommit(True)

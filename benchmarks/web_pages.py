@@ -73,7 +73,7 @@ async def main() -> int:
     try:
         await servers.start()
         create_application_database(postgres)
-        ids = await _filled(postgres)
+        shown = await _filled(postgres)
         component = form_process(folder, postgres.url(user=LOGIN))
         form = Supervisor([component], log_folder=folder, say=quiet)
         try:
@@ -81,7 +81,7 @@ async def main() -> int:
             process = form.statuses()["form"].process
             if process is None:
                 raise SystemExit("the form does not run")
-            found = await _measured(component.address, psutil.Process(process.pid), ids)
+            found = await _measured(component.address, psutil.Process(process.pid), shown)
         finally:
             await form.stop()
     finally:
@@ -91,7 +91,8 @@ async def main() -> int:
     return 0 if all(page.is_within for page in found) else 1
 
 
-async def _filled(postgres: PostgresServer) -> list[str]:
+async def _filled(postgres: PostgresServer) -> list[tuple[str, str]]:
+    """Fill the store; ids of requests that are open, each with its run."""
     began = time.monotonic()
     async with Database(postgres.url(user=LOGIN), role=ROLE) as database:
         await fill(database, postgres.url(), TENANT, requests=REQUESTS)
@@ -102,17 +103,19 @@ async def _filled(postgres: PostgresServer) -> list[str]:
         async with database.tenant(TENANT) as cursor:
             await add_account(cursor, new, PASSWORD)
             await cursor.execute(
-                "select request_id from approval_requests where tenant = %s and state = 'open' limit %s",
+                """select request_id, run_id from approval_requests join runs using (tenant, run_id)
+                   where tenant = %s and state = 'open' limit %s""",
                 (TENANT, _ROUNDS + _WARM),
             )
-            ids = [str(row["request_id"]) for row in await cursor.fetchall()]
+            shown = [(str(row["request_id"]), str(row["run_id"])) for row in await cursor.fetchall()]
     print(f"{REQUESTS:,} requests in the store after {time.monotonic() - began:.0f} s")
-    return ids
+    return shown
 
 
-async def _measured(address: str, process: psutil.Process, ids: list[str]) -> list[PageFigures]:
+async def _measured(address: str, process: psutil.Process, shown: list[tuple[str, str]]) -> list[PageFigures]:
     pages = {
-        "request": [f"/requests/{request_id}" for request_id in ids],
+        "request": [f"/requests/{request_id}" for request_id, _ in shown],
+        "run": [f"/runs/{run_id}" for _, run_id in shown],
         "inbox, for me": ["/requests"],
         "inbox, all": ["/requests?scope=all"],
         "inbox, by risk": ["/requests?scope=groups&sort=risk"],
