@@ -5,7 +5,7 @@ import math
 import time
 
 from activities.engine import Engine
-from activities.gate.settle import Ending
+from activities.gate.settle import VisitEnd
 from activities.gate.visit import Visit
 from contracts.call import CallStatus
 from contracts.tool import Effect, Tier, Tool
@@ -72,9 +72,9 @@ def drafts_only_refusal(visit: Visit, tool: Tool, tier: int) -> str:
     return "Only drafts are written from now on: one of the run's limits is nearly used up."
 
 
-def turned_away(visit: Visit, wait_s: float, why: str) -> Ending:
+def turned_away(visit: Visit, wait_s: float, why: str) -> VisitEnd:
     """The end of a visit whose call must come back later. It costs no quota."""
     # Not told, the run waits and visits again by itself.
     told = wait_s > LONGEST_WAIT_S or visit.request.visit >= MOST_VISITS
     words = f"Not now: {why}. Nothing was counted; it can be proposed again after {math.ceil(wait_s)} s."
-    return Ending(CallStatus.RETRY_AFTER, words, told=told, retry_after_s=min(wait_s, 86_400.0))
+    return VisitEnd(CallStatus.RETRY_AFTER, words, told=told, retry_after_s=min(wait_s, 86_400.0))

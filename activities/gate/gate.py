@@ -14,7 +14,7 @@ from activities.gate.finish import TAKEN_OVER
 from activities.gate.foreseen import Foreseen
 from activities.gate.judgement import Judgement, judge
 from activities.gate.reads import perform_read
-from activities.gate.settle import Ending, decided, settle
+from activities.gate.settle import VisitEnd, decided, settle
 from activities.gate.unsettled import clear_doubt, known_by_now
 from activities.gate.values import RunValues
 from activities.gate.visit import (
@@ -136,17 +136,17 @@ class Gate:
             judgement = await judge(self._engine, visit, tool, repeated=repeated)
         except ValueError as error:
             words = f"{tool.name} cannot take these arguments: {error}"
-            return await settle(self._engine, visit, Ending(CallStatus.REFUSED, words))
+            return await settle(self._engine, visit, VisitEnd(CallStatus.REFUSED, words))
         self._sees_the_day = judgement.sees_the_day
         if judgement.sees_the_day and visit.loaded.today is None:
             return _THE_DAY  # a policy began to look at the day: it is read, and decided again
         found = await self._withheld(visit, tool, judgement, resend=resend)
         found = found or await self._admit(visit, tool, judgement, repeated=repeated, resend=resend)
-        if isinstance(found, Ending):
+        if isinstance(found, VisitEnd):
             return await settle(self._engine, visit, found, judgement, repeated=repeated)
         return found
 
-    def _barred(self, visit: Visit, tool: Tool) -> Ending | None:
+    def _barred(self, visit: Visit, tool: Tool) -> VisitEnd | None:
         """The end of a visit that policy need not be asked about; None: it must be asked."""
         if visit.loaded.halted_by:
             return _halted(visit.loaded.halted_by)
@@ -155,30 +155,30 @@ class Gate:
         missing = missing_steps(visit.agent, tool.name, visit.loaded.run.completed)
         if missing:
             words = f"Not yet: {', '.join(missing)} must complete first. Nothing was counted; propose this again after."
-            return Ending(CallStatus.RETRY_AFTER, words)
+            return VisitEnd(CallStatus.RETRY_AFTER, words)
         refusal = refusal_of_destination(self._engine, visit, tool)
-        return Ending(CallStatus.REFUSED, f"Refused: {refusal}.") if refusal else None
+        return VisitEnd(CallStatus.REFUSED, f"Refused: {refusal}.") if refusal else None
 
-    async def _withheld(self, visit: Visit, tool: Tool, judgement: Judgement, *, resend: bool) -> Ending | None:
+    async def _withheld(self, visit: Visit, tool: Tool, judgement: Judgement, *, resend: bool) -> VisitEnd | None:
         """The end of a visit whose call is not to be made now, by policy or for another reason; None: it is made."""
         kind = judgement.record.decision.kind
         if resend and kind != "allow":
             # It may have happened already: saying "denied" to the model would be a claim that nobody can make.
             words = "It is not known whether this happened, and policy does not let it be sent again."
-            return Ending(CallStatus.UNKNOWN, words, told=False)
+            return VisitEnd(CallStatus.UNKNOWN, words, told=False)
         match kind:
             case "deny":
                 await alert_of_denial(self._engine, visit, judgement.record)
-                return Ending(CallStatus.DENIED, _denial(judgement.record))
+                return VisitEnd(CallStatus.DENIED, _denial(judgement.record))
             case "needs_approval":
-                return Ending(CallStatus.NEEDS_APPROVAL, judgement.void, told=False)
+                return VisitEnd(CallStatus.NEEDS_APPROVAL, judgement.void, told=False)
             case "needs_check":
-                return Ending(CallStatus.NEEDS_CHECK, told=False)
+                return VisitEnd(CallStatus.NEEDS_CHECK, told=False)
             case "allow":
                 pass
         refusal = drafts_only_refusal(visit, tool, _tier_of(judgement.record))
         if refusal:
-            return Ending(CallStatus.REFUSED, refusal)
+            return VisitEnd(CallStatus.REFUSED, refusal)
         cut_off_s = None if visit.was_sent else await self._breakers.wait_s(visit.request.tenant, tool.name)
         if cut_off_s is None:
             return None
@@ -187,7 +187,7 @@ class Gate:
 
     async def _admit(
         self, visit: Visit, tool: Tool, judgement: Judgement, *, repeated: bool, resend: bool
-    ) -> CallResult | Admission | Ending:
+    ) -> CallResult | Admission | VisitEnd:
         """Count the call and perform it; or say why it is not admitted."""
         record = judgement.record
         verdict: Literal["read", "write"] = "write" if tool.effect is Effect.WRITE else "read"
@@ -216,29 +216,29 @@ class Gate:
                 # Recorded without the decision: nothing came of it.
                 return await settle(self._engine, visit, _halted(admission.detail))
             case "limit":
-                return Ending(CallStatus.LIMIT_REACHED, told=False, limit=admission.detail)
+                return VisitEnd(CallStatus.LIMIT_REACHED, told=False, limit=admission.detail)
             case "rate":
                 why = f"{tool.name} was called as often as its {admission.detail.replace('_', ' ')} allows"
                 return turned_away(visit, admission.retry_after_s, why)
             case "deed_open":
                 words = f"The same deed is under way or in doubt ({admission.detail}); it is not done twice."
-                return Ending(CallStatus.REFUSED, words)
+                return VisitEnd(CallStatus.REFUSED, words)
             case _:
                 return admission
 
 
-def _halted(by: str) -> Ending:
-    return Ending(CallStatus.HALTED, f"halted: {by}", told=False)
+def _halted(by: str) -> VisitEnd:
+    return VisitEnd(CallStatus.HALTED, f"halted: {by}", told=False)
 
 
-def _changed(visit: Visit) -> Ending:
+def _changed(visit: Visit) -> VisitEnd:
     """The end of a visit whose tool is not the one that the run pinned."""
     name = visit.pinned.name
     if visit.was_sent:
-        return Ending(
+        return VisitEnd(
             CallStatus.UNKNOWN, f"It is not known whether this happened, and {name} has changed since.", told=False
         )
-    return Ending(CallStatus.REFUSED, f"{name} is not the version that this run began with.")
+    return VisitEnd(CallStatus.REFUSED, f"{name} is not the version that this run began with.")
 
 
 def _tier_of(record: DecisionRecord) -> int:

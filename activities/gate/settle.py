@@ -12,11 +12,11 @@ from contracts.base import JsonObject
 from contracts.call import CallResult, CallStatus, EffectState
 from store.journal import Admission, AdmissionRequest, admit_call
 
-__all__ = ["Ending", "decided", "settle"]
+__all__ = ["VisitEnd", "decided", "settle"]
 
 
 @dataclass(frozen=True)
-class Ending:
+class VisitEnd:
     """What becomes of a call in a visit that does not run its tool."""
 
     status: CallStatus
@@ -34,7 +34,7 @@ class Ending:
 
 
 async def settle(
-    engine: Engine, visit: Visit, ending: Ending, judgement: Judgement | None = None, *, repeated: bool = False
+    engine: Engine, visit: Visit, ending: VisitEnd, judgement: Judgement | None = None, *, repeated: bool = False
 ) -> CallResult | Admission:
     """Record the end of a visit. An admission is returned where something changed since it was loaded: start over."""
     record = judgement.record if judgement else None

@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.engine import Engine, engine_fault
 from activities.gate.run_tool import probe_effect
-from activities.gate.settle import Ending
+from activities.gate.settle import VisitEnd
 from activities.gate.visit import StoredControl, Visit, control_of, json_object, result_of
 from activities.gate.writes import DOUBT_RETRY_S
 from activities.transcript import message_row
@@ -31,14 +31,14 @@ _KNOWN = frozenset({EffectState.SUCCEEDED, EffectState.FAILED_FINAL, EffectState
 _AGAIN = Admission(kind="stale", fence=0, effect_fence=0, detail="the ledger moved on")
 
 
-def known_by_now(visit: Visit) -> Ending | None:
+def known_by_now(visit: Visit) -> VisitEnd | None:
     """The end of a call whose doubt was closed, by a person or by the worker that asks again. None: it was not."""
     effect = visit.loaded.effect
     if effect is None or effect.state not in _KNOWN:
         return None
     if effect.state is EffectState.SUCCEEDED:
-        return Ending(CallStatus.RAN, output=json_object(effect.output or ""), effect=effect.state)
-    return Ending(CallStatus.FAILED, effect.error or _UNTOLD[effect.state], effect=effect.state)
+        return VisitEnd(CallStatus.RAN, output=json_object(effect.output or ""), effect=effect.state)
+    return VisitEnd(CallStatus.FAILED, effect.error or _UNTOLD[effect.state], effect=effect.state)
 
 
 async def clear_doubt(engine: Engine, visit: Visit, tool: Tool) -> Literal["decide", "resend"] | CallResult | Admission:
